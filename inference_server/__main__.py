@@ -3,7 +3,6 @@
 import importlib
 import sys
 
-import click
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
@@ -15,12 +14,12 @@ COMMANDS = {}
 
 
 class _LazyGroup(TyperGroup):
-    """Imports a command's module only when it is called: `--help` and `status` need no torch."""
+    """Imports a command's module only when it is called, so that `status` needs no torch."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx) -> list[str]:
         return sorted(COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+    def get_command(self, ctx, name: str) -> object:
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__package__}.{COMMANDS[name]}")
