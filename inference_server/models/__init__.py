@@ -1,0 +1,1 @@
+"""Networks by name, their inputs, and their checkpoints."""

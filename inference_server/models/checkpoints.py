@@ -1,0 +1,100 @@
+"""Weights on disk: safetensors with the network's configuration inside; foreign PyTorch files load as data only."""
+
+import json
+import os
+import pickle
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .registry import ModelConfig, build_model
+
+WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
+DEFAULT_WEIGHTS = "rooms-small-rgb"
+RELEASED = ModelConfig("MinkUNet34C", "rgb", 0.05)
+"""The configuration of the checkpoints released by InterObject3D's authors, which carry none themselves."""
+
+
+def find_weights(name: str | Path) -> Path:
+    """The file for a shipped name ('default' included) or a path. Raises UserError where there is none."""
+    if str(name) == "default":
+        name = DEFAULT_WEIGHTS
+    for path in (WEIGHTS_FOLDER / f"{name}.safetensors", Path(name).expanduser()):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(p.stem for p in WEIGHTS_FOLDER.glob("*.safetensors"))) or "none"
+    raise UserError(f"There are no weights '{name}': give a file, or one of the shipped names ({shipped}).")
+
+
+def save_weights(path: Path, state: dict[str, Tensor], config: ModelConfig, facts: dict[str, str] | None = None) -> None:
+    """Write weights in one step, so that a full disk or a crash leaves the previous file whole."""
+    part = path.with_name(path.name + ".part")
+    metadata = {"config": json.dumps(config.to_dict()), **(facts or {})}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous().cpu() for k, v in state.items()}, part, metadata=metadata)
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"The weights could not be written to {path} ({error}); the previous file is untouched.") from error
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
+    """State dict and configuration of a safetensors file or a released PyTorch checkpoint (loaded as data only)."""
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                state = {key: file.get_tensor(key) for key in file.keys()}
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"The weights file {path} is damaged or cut short; copy it again ({error}).") from error
+        if "config" not in metadata:
+            raise UserError(f"The weights file {path} names no network; it was not written by Scanpick.")
+        return state, _config(json.loads(metadata["config"]), path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"The checkpoint {path} cannot be read safely as plain weights ({reason}).") from error
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise UserError(f"The checkpoint {path} holds no state dict of tensors.")
+    return {key.removeprefix("module."): value for key, value in content.items()}, RELEASED
+
+
+def load_model(weights: str | Path, engine: str = "torch") -> tuple[nn.Module, ModelConfig]:
+    """A network with the weights of a name or file, in eval mode. Raises UserError where they do not fit."""
+    path = find_weights(weights)
+    state, config = read_weights(path)
+    model = build_model(config, engine)
+    load_state(model, state, path)
+    return model.eval(), config
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Copy a state dict into a network; a UserError names the first thing that does not fit."""
+    expected = model.state_dict()
+    for key, value in expected.items():
+        if key not in state:
+            raise UserError(f"The weights {path} are of another network: '{key}' is missing.")
+        if state[key].shape != value.shape:
+            shapes = f"{tuple(state[key].shape)} instead of {tuple(value.shape)}"
+            raise UserError(f"The weights {path} are of another network: '{key}' is {shapes}.")
+    unknown = sorted(set(state) - set(expected))
+    if unknown:
+        raise UserError(f"The weights {path} are of another network: '{unknown[0]}' is not part of it.")
+    model.load_state_dict(state)
+
+
+def _config(content: dict, path: Path) -> ModelConfig:
+    known = {field.name for field in fields(ModelConfig)}
+    if not isinstance(content, dict) or not set(content) <= known:
+        raise UserError(f"The weights file {path} was written by a newer Scanpick; update this one.")
+    return ModelConfig(**content)

@@ -1,0 +1,96 @@
+"""What a network is fed: the channels of each input configuration, computed alike in training and in use."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CUBE_HALF_EDGE = 1.0
+"""Half edge of a click's cube in voxels (InterObject3D eq. 1's epsilon)."""
+
+INPUTS: dict[str, tuple[str, ...]] = {
+    "rgb": ("rgb", "click_cubes"),
+    "xyzrgb": ("xyz", "rgb", "click_cubes"),
+    "xyz": ("xyz", "click_cubes"),
+    "rgb-context": ("rgb", "offset", "click_cubes", "click_distance", "click_height", "click_colour"),
+    "xyz-context": ("offset", "click_cubes", "click_distance", "click_height"),
+}
+"""Input configurations by name. `rgb` is that of InterObject3D's released weights, `xyzrgb` the paper's C = 6,
+`xyz` its C = 3 for scans without colour; the `-context` ones are ours."""
+
+_WIDTHS = {
+    "rgb": 3,
+    "xyz": 3,
+    "offset": 3,
+    "click_cubes": 2,
+    "click_distance": 4,
+    "click_height": 2,
+    "click_colour": 2,
+}
+_REACHES = (0.3, 1.2)
+_HEIGHT = 0.5
+_COLOUR = 0.15
+
+
+@dataclass(frozen=True)
+class ClickTensors:
+    """An object's clicks on one region: xyz (K, 3) float metres in the region's frame, positive (K,) bool."""
+
+    xyz: Tensor
+    positive: Tensor
+
+
+def input_width(inputs: str) -> int:
+    """Channels of an input configuration."""
+    return sum(_WIDTHS[group] for group in INPUTS[inputs])
+
+
+def uses_colour(inputs: str) -> bool:
+    """Whether a configuration needs a scan with colours."""
+    return "rgb" in INPUTS[inputs]
+
+
+def encode_inputs(inputs: str, xyz: Tensor, rgb: Tensor | None, clicks: ClickTensors, voxel_size: float) -> Tensor:
+    """Channels (N, C) float32 for points xyz (N, 3) in metres, rgb (N, 3) in [0, 1] or None, in the order of INPUTS.
+
+    Voxels are floor(xyz / voxel_size). Raises ValueError where a configuration with colour gets none.
+    """
+    if uses_colour(inputs) and rgb is None:
+        raise ValueError(f"input configuration '{inputs}' needs colours")
+    per_sign = [_sign_channels(inputs, xyz, rgb, clicks, sign, voxel_size) for sign in (True, False)]
+    channels = []
+    for group in INPUTS[inputs]:
+        if group == "rgb":
+            channels.append(rgb)
+        elif group == "xyz":
+            channels.append(xyz)
+        elif group == "offset":
+            channels.append(xyz / voxel_size - torch.floor(xyz / voxel_size) - 0.5)
+        else:
+            channels.extend(sign[group] for sign in per_sign)
+    return torch.cat(channels, 1)
+
+
+def _sign_channels(
+    inputs: str, xyz: Tensor, rgb: Tensor | None, clicks: ClickTensors, positive: bool, voxel_size: float
+) -> dict[str, Tensor]:
+    """The click channels of one sign; all zero without clicks of it."""
+    groups = [group for group in INPUTS[inputs] if group.startswith("click_")]
+    at = clicks.xyz[clicks.positive == positive].to(xyz.dtype)
+    if not len(at):
+        return {group: xyz.new_zeros(len(xyz), _WIDTHS[group] // 2) for group in groups}
+    delta = xyz.unsqueeze(1) - at.unsqueeze(0)
+    inside = (delta.abs() <= CUBE_HALF_EDGE * voxel_size * (1 + 1e-4)).all(2)
+    channels = {"click_cubes": inside.any(1, keepdim=True).to(xyz.dtype)}
+    if "click_distance" in groups:
+        distance, nearest = delta.square().sum(2).sqrt().min(1, keepdim=True)
+        channels["click_distance"] = torch.cat([torch.exp(-distance / reach) for reach in _REACHES], 1)
+        height = delta[:, :, 2].gather(1, nearest)
+        channels["click_height"] = torch.tanh(height / _HEIGHT)
+        if "click_colour" in groups:
+            # the colour under a click is the mean over its cube, or of the nearest voxel where the cube is empty
+            weight = inside.to(xyz.dtype)
+            weight[delta.square().sum(2).argmin(0), torch.arange(len(at), device=xyz.device)] += 1e-3
+            under = (weight.t() @ rgb) / weight.sum(0).unsqueeze(1)
+            channels["click_colour"] = torch.exp(-torch.cdist(rgb, under).amin(1, keepdim=True) / _COLOUR)
+    return channels

@@ -1,0 +1,27 @@
+"""The points a network sees, with room for what it derives from them once (voxels, kernel maps, trees)."""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from torch import Tensor
+
+
+class Points:
+    """Positions of one region, or of several in a batch.
+
+    xyz: (N, 3) float, metres at the scale the network was trained at, relative to the region's origin.
+    batch: (N,) int64 scene of each point, or None for a single one.
+    """
+
+    def __init__(self, xyz: Tensor, batch: Tensor | None = None):
+        self.xyz, self.batch = xyz, batch
+        self._prepared: dict[Hashable, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+    def prepared(self, key: Hashable, prepare: Callable[["Points"], Any]) -> Any:
+        """What `prepare` made of these points the first time `key` was asked for."""
+        if key not in self._prepared:
+            self._prepared[key] = prepare(self)
+        return self._prepared[key]
