@@ -1,0 +1,1 @@
+"""Readers of scans and data sets, and simulated scans."""

@@ -1,0 +1,196 @@
+"""Parsers of the scan file formats: each takes a path and returns a RawScan, or raises UserError."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from inference_server.errors import UserError
+
+from .scans import RawScan
+
+RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+
+
+def read_ply(path: Path) -> RawScan:
+    """The vertices of a PLY (text or binary): colours, `instance`, and `semantic` or `label` properties."""
+    from plyfile import PlyData, PlyParseError
+
+    try:
+        ply = PlyData.read(str(path))
+    except (PlyParseError, ValueError, EOFError, MemoryError, OverflowError) as error:
+        raise UserError(f"{path.name} is no whole PLY file ({error}): copy or export it again.") from error
+    if "vertex" not in ply:
+        raise UserError(f"{path.name} has no vertices.")
+    vertices = ply["vertex"]
+    have = {prop.name for prop in vertices.properties}
+    if not {"x", "y", "z"} <= have:
+        raise UserError(f"{path.name} has vertices without x, y and z.")
+
+    def column(*choices: str) -> np.ndarray | None:
+        return next((np.array(vertices[name]) for name in choices if name in have), None)
+
+    rgb = next((names for names in RGB_NAMES if set(names) <= have), None)
+    names = {}
+    for comment in ply.comments:
+        match = re.fullmatch(r"instance_name (-?\d+) (.+)", comment)
+        if match:
+            names[int(match[1])] = match[2]
+    return RawScan(
+        positions=np.stack([vertices[axis] for axis in "xyz"], 1),
+        colors=np.stack([vertices[channel] for channel in rgb], 1) if rgb else None,
+        instance=column("instance"),
+        semantic=column("semantic", "label"),
+        names=names,
+    )
+
+
+def read_las(path: Path) -> RawScan:
+    """A LAS or LAZ file; colours where there are any that are not all zero, classes as `semantic`."""
+    import laspy
+
+    broken = (laspy.errors.LaspyException, ValueError, EOFError, RuntimeError, OverflowError, MemoryError)
+    try:
+        las = laspy.read(path)
+        positions = np.stack([las.x, las.y, las.z], 1).astype(np.float64)
+        have = set(las.point_format.dimension_names)
+        colors = None
+        if {"red", "green", "blue"} <= have:
+            colors = np.stack([las.red, las.green, las.blue], 1).astype(np.uint16)
+            colors = colors if colors.any() else None
+        instance = np.array(las["instance"]) if "instance" in have else None
+        semantic = np.array(las["semantic"]) if "semantic" in have else np.array(las.classification)
+    except broken as error:
+        raise UserError(f"{path.name} is no whole LAS or LAZ file ({error}): copy it again.") from error
+    if len(positions) != las.header.point_count:
+        raise UserError(
+            f"{path.name} holds {len(positions)} points where its header says {las.header.point_count}: "
+            "copy it again."
+        )
+    if "semantic" not in have and not semantic.any():
+        semantic = None
+    return RawScan(positions, colors, instance, semantic)
+
+
+def read_npz(path: Path) -> RawScan:
+    """A numpy archive: positions; optional colors, instance, semantic, offset, names (a JSON object)."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        names = json.loads(str(arrays["names"])) if "names" in arrays else {}
+        names = {int(key): str(value) for key, value in names.items()}
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path.name} is no whole numpy archive ({error}): write it again.") from error
+    if "positions" not in arrays:
+        raise UserError(f"{path.name} has no array called positions.")
+    kept = {key: arrays.get(key) for key in ("positions", "colors", "instance", "semantic", "offset")}
+    return RawScan(names=names, **kept)
+
+
+def read_text(path: Path) -> RawScan:
+    """XYZ, PTS, TXT or CSV: one vertex a line, numbers split by blanks, commas or semicolons.
+
+    A first line of words names the columns (x y z red green blue instance semantic ...); a PTS file starts
+    with the count. Without names, columns 4 to 6 are colours if they look like it (6 columns), or 5 to 7
+    after an intensity (7 columns).
+    """
+    try:
+        with path.open(encoding="utf-8", errors="strict") as lines:
+            head = [line.strip() for _, line in zip(range(20), lines, strict=False)]
+        content = [line for line in head if line]
+        if not content:
+            raise UserError(f"{path.name} has no vertices.")
+        first = content[0]
+        separator = next((mark for mark in ",;" if mark in first), None)
+        words = first.lstrip("#/ ").replace(",", " ").replace(";", " ").lower().split()
+        names = words if {"x", "y", "z"} <= set(words) else None
+        is_comment = first.startswith(("#", "//"))
+        skip = head.index(first) + 1 if names or is_comment or _is_count(words) else 0
+        table = np.loadtxt(path, np.float64, ("#", "//"), delimiter=separator, skiprows=skip, ndmin=2)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.name} is not a table of numbers, one vertex a line ({error}).") from error
+    if _is_count(words) and not names and int(words[0]) != len(table):
+        raise UserError(f"{path.name} says {words[0]} points and holds {len(table)}: copy it again.")
+    if not table.size:
+        raise UserError(f"{path.name} has no vertices.")
+    if table.shape[1] < 3:
+        raise UserError(f"{path.name} has {table.shape[1]} columns; x, y and z are needed.")
+    if names:
+        return _named_columns(path, table, names)
+    start = {6: 3, 7: 4}.get(table.shape[1])
+    colors = table[:, start : start + 3] if start and _like_colors(table[:, start : start + 3]) else None
+    return RawScan(table[:, :3], colors)
+
+
+def _is_count(words: list[str]) -> bool:
+    return len(words) == 1 and words[0].isdigit()
+
+
+def _like_colors(columns: np.ndarray) -> bool:
+    if not np.isfinite(columns).all() or columns.min() < 0 or columns.max() > 255:
+        return False
+    return columns.max() <= 1 or bool((columns == np.round(columns)).all())
+
+
+def _named_columns(path: Path, table: np.ndarray, names: list[str]) -> RawScan:
+    if len(names) != table.shape[1]:
+        raise UserError(f"{path.name} names {len(names)} columns and has {table.shape[1]}.")
+
+    def column(*choices: str) -> np.ndarray | None:
+        return next((table[:, names.index(name)] for name in choices if name in names), None)
+
+    rgb = next((choice for choice in RGB_NAMES if set(choice) <= set(names)), None)
+    return RawScan(
+        positions=np.stack([column(axis) for axis in "xyz"], 1),
+        colors=np.stack([column(channel) for channel in rgb], 1) if rgb else None,
+        instance=column("instance"),
+        semantic=column("semantic", "label"),
+    )
+
+
+def read_mesh(path: Path) -> RawScan:
+    """The vertices of an OBJ, glTF, STL or OFF mesh, coloured by vertex or by texture.
+
+    glTF is y up by its standard and is turned to z up; the others stand as they are.
+    """
+    import trimesh
+
+    try:
+        scene = trimesh.load_scene(path, process=False)
+        parts = scene.dump()
+    except Exception as error:  # trimesh raises whatever its parsers meet
+        kind = path.suffix[1:].upper()
+        raise UserError(f"{path.name} is no whole {kind} file ({error}): export it again.") from error
+    parts = [part for part in parts if len(getattr(part, "vertices", ()))]
+    if not parts:
+        raise UserError(f"{path.name} has no vertices.")
+    positions = np.concatenate([np.asarray(part.vertices, np.float64) for part in parts])
+    if path.suffix.lower() in (".glb", ".gltf"):
+        positions = positions[:, [0, 2, 1]] * (1, -1, 1)
+    colors = [_mesh_colors(part) for part in parts]
+    return RawScan(positions, np.concatenate(colors) if all(c is not None for c in colors) else None)
+
+
+def _mesh_colors(part: object) -> np.ndarray | None:
+    kind = getattr(part.visual, "kind", "points")  # trimesh's "kind" is None for a mesh without colours
+    if kind == "points":
+        colors = part.colors
+    elif kind == "texture":
+        colors = None if part.visual.uv is None else part.visual.to_color().vertex_colors
+    else:
+        colors = part.visual.vertex_colors if kind else None
+    usable = colors is not None and np.ndim(colors) == 2 and len(colors) == len(part.vertices)
+    return np.asarray(colors, np.uint8)[:, :3] if usable else None
+
+
+READERS = {
+    ".ply": read_ply,
+    ".las": read_las,
+    ".laz": read_las,
+    ".npz": read_npz,
+    **dict.fromkeys((".xyz", ".pts", ".txt", ".csv"), read_text),
+    **dict.fromkeys((".obj", ".glb", ".gltf", ".off", ".stl"), read_mesh),
+}
+"""Extension -> parser."""

@@ -1,0 +1,187 @@
+"""Scans in memory and on disk: the `Scan` that everything here works on, `read_scan`, `write_ply`.
+
+The parsers of the single file formats are in `formats.py`; here is what holds for all of them: positions near
+the origin in float32 with the rest in a float64 offset, byte colours, int32 labels, and the checks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from inference_server.errors import UserError
+from inference_server.files import replacing
+
+FAR = 1e4
+"""Metres from the origin beyond which float32 positions get coarser than a millimetre and are moved."""
+
+
+@dataclass
+class Scan:
+    """One scan in metres, z up.
+
+    positions: (N, 3) float32; colors: (N, 3) uint8 or None; instance and semantic: (N,) int32 or None, -1 =
+    unlabelled; names: class name by instance (or {}); name: what to call the scan in tables; offset: (3,)
+    float64 in metres, to be added to positions for the coordinates of the file.
+    """
+
+    positions: np.ndarray
+    colors: np.ndarray | None = None
+    instance: np.ndarray | None = None
+    semantic: np.ndarray | None = None
+    names: dict[int, str] = field(default_factory=dict)
+    name: str = "scan"
+    offset: np.ndarray = field(default_factory=lambda: np.zeros(3))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass
+class RawScan:
+    """What a parser found, in the file's own types; `build_scan` checks and converts it."""
+
+    positions: np.ndarray
+    colors: np.ndarray | None = None
+    instance: np.ndarray | None = None
+    semantic: np.ndarray | None = None
+    names: dict[int, str] = field(default_factory=dict)
+    offset: np.ndarray | None = None
+
+
+def read_scan(path: str | Path) -> Scan:
+    """Read a scan by its file name extension (see `formats.READERS`).
+
+    Raises UserError if the file is missing, of an unknown format, damaged, without vertices, with NaN or
+    infinite coordinates, or with labels that are no int32 numbers.
+    """
+    from .formats import READERS
+
+    path = Path(path)
+    reader: Callable[[Path], RawScan] | None = READERS.get(path.suffix.lower())
+    if path.is_dir() or not path.exists():
+        raise UserError(f"There is no scan file at {path}.")
+    if reader is None:
+        known = " ".join(sorted(READERS))
+        raise UserError(f"{path.name} has a format that is not known here: give one of {known}.")
+    try:
+        raw = reader(path)
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read: change its permissions.") from error
+    return build_scan(raw, path.stem, source=path.name)
+
+
+def build_scan(raw: RawScan, name: str, source: str | None = None) -> Scan:
+    """Check and convert a parser's arrays into a Scan; `source` names the file in errors (default `name`)."""
+    source = source or name
+    positions = np.asarray(raw.positions)
+    if positions.ndim != 2 or positions.shape[1] != 3:
+        raise UserError(f"{source} has positions of shape {positions.shape}; x, y and z are needed.")
+    if not len(positions):
+        raise UserError(f"{source} has no vertices.")
+    bad = np.flatnonzero(~np.isfinite(positions).all(1))
+    if len(bad):
+        raise UserError(
+            f"{source} has {len(bad)} of {len(positions)} vertices with NaN or infinite coordinates "
+            f"(the first is vertex {bad[0]}): delete them and read it again."
+        )
+    positions, offset = split_offset(positions)
+    if raw.offset is not None:
+        offset = offset + np.asarray(raw.offset, np.float64)
+    count = len(positions)
+    scan = Scan(
+        positions=positions,
+        colors=byte_colors(raw.colors, source),
+        instance=int32_labels(raw.instance, "instance", source),
+        semantic=int32_labels(raw.semantic, "semantic", source),
+        names={int(key): str(value) for key, value in raw.names.items()},
+        name=name,
+        offset=offset,
+    )
+    for label in ("colors", "instance", "semantic"):
+        values = getattr(scan, label)
+        if values is not None and len(values) != count:
+            raise UserError(f"{source} has {count} positions but {len(values)} {label}: the file is damaged.")
+    return scan
+
+
+def split_offset(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (N, 3) as float32 near the origin and the float64 offset (3,) that was taken away.
+
+    The offset is zero but along axes with a coordinate beyond FAR: there the lowest one, in whole metres.
+    """
+    offset = np.where(np.abs(positions).max(0) > FAR, np.floor(positions.min(0).astype(np.float64)), 0.0)
+    if offset.any():
+        positions = positions.astype(np.float64) - offset
+    return np.ascontiguousarray(positions, np.float32), offset
+
+
+def byte_colors(colors: np.ndarray | None, source: str) -> np.ndarray | None:
+    """Colours (N, 3) as uint8: bytes as they are, 16-bit ones scaled, floats 0..1 (or 0..255 if above 1)."""
+    if colors is None:
+        return None
+    colors = np.asarray(colors)[:, :3]
+    if colors.dtype == np.uint8:
+        return np.ascontiguousarray(colors)
+    if not np.isfinite(colors).all():
+        raise UserError(f"{source} has colours that are NaN or infinite: repair or remove its colours.")
+    low, high = (colors.min(), colors.max()) if len(colors) else (0, 0)
+    if low < 0 or high > 65535:
+        raise UserError(
+            f"{source} has colours from {low} to {high}: give bytes 0..255, 16 bits 0..65535 or floats 0..1."
+        )
+    if np.issubdtype(colors.dtype, np.floating) and high <= 1:
+        return np.round(colors * 255).astype(np.uint8)
+    if high > 255:
+        return (colors.astype(np.uint32) >> 8).astype(np.uint8)
+    return np.round(colors).astype(np.uint8)
+
+
+def int32_labels(labels: np.ndarray | None, what: str, source: str) -> np.ndarray | None:
+    """Labels (N,) as int32; whole-numbered floats are taken (Blender writes them); negatives become -1."""
+    if labels is None:
+        return None
+    labels = np.asarray(labels).reshape(-1)
+    way_out = "store integers, -1 = unlabelled"
+    if np.issubdtype(labels.dtype, np.floating):
+        if not np.isfinite(labels).all() or (labels != np.floor(labels)).any():
+            raise UserError(f"{source} has '{what}' labels that are no whole numbers: {way_out}.")
+    elif not np.issubdtype(labels.dtype, np.integer) and labels.dtype != bool:
+        raise UserError(f"{source} has '{what}' labels of type {labels.dtype}: {way_out}.")
+    if len(labels) and (int(labels.max()) > 2**31 - 1 or int(labels.min()) < -(2**31)):
+        raise UserError(
+            f"{source} has '{what}' labels from {int(labels.min())} to {int(labels.max())}, beyond int32: "
+            "renumber them below 2147483648."
+        )
+    return np.maximum(labels.astype(np.int32), -1)
+
+
+def write_ply(path: str | Path, scan: Scan) -> None:
+    """Write a binary little endian PLY: x y z; red green blue, instance, semantic where the scan has them.
+
+    Coordinates are float32, or float64 with the offset added where there is one; names become comments
+    `instance_name ID NAME`. Raises UserError if it cannot be written; an older file then stays whole.
+    """
+    from plyfile import PlyData, PlyElement
+
+    moved = bool(np.any(scan.offset))
+    real = "f8" if moved else "f4"
+    columns = [(axis, real) for axis in "xyz"]
+    if scan.colors is not None:
+        columns += [(channel, "u1") for channel in ("red", "green", "blue")]
+    columns += [(label, "i4") for label in ("instance", "semantic") if getattr(scan, label) is not None]
+    vertices = np.empty(len(scan), columns)
+    positions = scan.positions.astype(np.float64) + scan.offset if moved else scan.positions
+    for i, axis in enumerate("xyz"):
+        vertices[axis] = positions[:, i]
+    for i, channel in enumerate(("red", "green", "blue")):
+        if scan.colors is not None:
+            vertices[channel] = scan.colors[:, i]
+    for label in ("instance", "semantic"):
+        if getattr(scan, label) is not None:
+            vertices[label] = getattr(scan, label)
+    comments = [f"instance_name {key} {' '.join(name.split())}" for key, name in sorted(scan.names.items())]
+    with replacing(path) as temporary:
+        ply = PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<", comments=comments)
+        ply.write(str(temporary))
