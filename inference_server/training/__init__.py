@@ -1,0 +1,1 @@
+"""Training on simulated scans: crops, simulated clicks, losses and the loop."""

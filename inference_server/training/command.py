@@ -1,0 +1,78 @@
+"""`python -m inference_server train CONFIG`: train a network on simulated scans, with live progress and curves."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..models.checkpoints import find_weights, read_weights
+from ..models.registry import build_model
+from .config import read_config
+from .initialise import adapt_state
+from .loop import Trainer
+
+
+def command(
+    config: Annotated[Path, typer.Argument(help="TOML file; see inference_server/training/configs.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, weights, log and curves.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    init: Annotated[str, typer.Option(help="Weights to start from; layers that differ are widened or replaced.")] = "",
+    threads: Annotated[int, typer.Option(help="Torch threads on a CPU.")] = 1,
+) -> None:
+    """Train a network; started again with the same --out it goes on where it stopped."""
+    torch.set_num_threads(threads)
+    settings = read_config(config)
+    state = None
+    if init:
+        path = find_weights(init)
+        state = adapt_state(read_weights(path)[0], build_model(settings.model).state_dict(), path)
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(settings, out, device, state)
+    console = Console()
+    console.print(f"{settings.model.name} ({settings.model.inputs}) on {trainer.device}, {trainer.dtype}")
+    columns = [TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}")]
+    log = out / "log.jsonl"
+    with Progress(*columns, console=console) as progress, log.open("a", encoding="utf-8") as file:
+        task = progress.add_task("train", total=settings.steps, completed=trainer.step, now="")
+        smooth: dict[str, float] = {}
+
+        def report(step: int, figures: dict[str, float]) -> None:
+            for key, value in figures.items():
+                smooth[key] = smooth.get(key, value) * 0.95 + value * 0.05
+            file.write(json.dumps({"step": step, "seconds": round(trainer.seconds, 1), **figures}) + "\n")
+            file.flush()
+            now = "  ".join(f"{key} {value:.3f}" for key, value in sorted(smooth.items()))
+            progress.update(task, completed=step, now=now)
+            if trainer.group % 200 == 0:
+                draw_curves(log, out / "curves.png")
+
+        trainer.run(report)
+    draw_curves(log, out / "curves.png")
+    console.print(f"Weights: {out / 'weights.safetensors'}")
+
+
+def draw_curves(log: Path, picture: Path) -> None:
+    """Draw loss and IoU over steps from a run's log."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
+    for axis, keys in ((axes[0], ["loss"]), (axes[1], ["iou@1", "iou@3", "iou@5"])):
+        for key in keys:
+            points = [(row["step"], row[key]) for row in rows if key in row]
+            size = max(1, len(points) // 60)
+            bins = [points[i : i + size] for i in range(0, len(points), size)]
+            steps = [sum(p[0] for p in b) / len(b) for b in bins]
+            axis.plot(steps, [sum(p[1] for p in b) / len(b) for b in bins], label=key)
+        axis.set_xlabel("step")
+        axis.legend()
+        axis.grid(alpha=0.3)
+    figure.savefig(picture, dpi=90)
+    pyplot.close(figure)

@@ -1,0 +1,58 @@
+"""A training run's settings, read from a TOML file."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ..errors import UserError
+from ..models.registry import ModelConfig
+from .crops import Source
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One run. steps counts optimiser steps; a group of `crops` crops is kept for `rounds` of them, with new clicks
+    each time; the learning rate (AdamW) warms up, stays, and falls linearly to zero over the last `cooldown` share.
+    """
+
+    model: ModelConfig
+    sources: list[Source]
+    steps: int = 20000
+    crops: int = 6
+    rounds: int = 6
+    max_voxels: int = 11000
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: int = 200
+    cooldown: float = 0.3
+    average: float = 0.999
+    seed: int = 1
+
+    @property
+    def groups(self) -> int:
+        return -(-self.steps // self.rounds)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        rest = (self.steps - step) / max(1.0, self.steps * self.cooldown)
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup, max(rest, 0.0))
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """Read a TOML file: the fields of TrainingConfig, a [model] table and [[sources]] tables.
+
+    Folders are relative to the current folder. Raises UserError that names what is wrong.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        sources = [Source(**{**s, "folder": Path(s["folder"]).expanduser()}) for s in content.pop("sources")]
+        model = ModelConfig(**content.pop("model"))
+        known = {field.name for field in fields(TrainingConfig)}
+        unknown = sorted(set(content) - known)
+        if unknown:
+            raise UserError(f"The training config {path} has an unknown entry '{unknown[0]}'.")
+        return TrainingConfig(model=model, sources=sources, **content)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"The training config {path} cannot be read: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise UserError(f"The training config {path} lacks or misspells an entry: {error}") from error

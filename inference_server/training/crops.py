@@ -1,0 +1,168 @@
+"""Training crops: a scan file cut around an object, augmented and voxelised, in numpy and torch on the CPU."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ..errors import UserError
+from ..sparse.voxels import voxelize
+
+STRUCTURE = ("floor", "wall", "ceiling")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of scans in `.npz` (positions, colors, instance, names), as the `rooms` command writes them.
+
+    weight: relative share of crops; voxel_size: metres, the resolution at which these scans are worked on.
+    """
+
+    folder: Path
+    weight: float = 1.0
+    voxel_size: float = 0.05
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One point per occupied voxel. xyz (V, 3) float32 metres at 5 cm scale, rgb (V, 3) float32 in [0, 1],
+    instance (V,) int64 (-1 = unlabelled), targets: instances worth clicking, the one cut for first."""
+
+    xyz: torch.Tensor
+    rgb: torch.Tensor
+    instance: torch.Tensor
+    targets: list[int]
+
+
+class CropGroups(Dataset):
+    """Item g is the list of crops of training group g: a pure function of the seed, g and the folders' content."""
+
+    def __init__(self, sources: list[Source], groups: int, crops: int, seed: int, max_voxels: int):
+        self.groups, self.crops, self.seed, self.max_voxels = groups, crops, seed, max_voxels
+        self.sources = sources
+        self.files = [sorted(source.folder.glob("*.npz")) for source in sources]
+        for source, files in zip(sources, self.files, strict=True):
+            if not files:
+                raise UserError(f"There are no .npz scans in {source.folder}; make some with the `rooms` command.")
+        weights = np.array([source.weight for source in sources], float)
+        self.shares = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self.groups
+
+    def __getitem__(self, group: int) -> list[Crop]:
+        torch.set_num_threads(1)
+        rng = np.random.default_rng((self.seed, group))
+        crops: list[Crop] = []
+        while len(crops) < self.crops:
+            which = rng.choice(len(self.sources), p=self.shares)
+            scan = load_arrays(self.files[which][rng.integers(len(self.files[which]))])
+            for _ in range(min(2, self.crops - len(crops))):
+                crop = cut_crop(scan, rng, 0.05 / self.sources[which].voxel_size, self.max_voxels)
+                if crop is not None:
+                    crops.append(crop)
+        return crops
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """positions float32 (N, 3), colors uint8 (N, 3), instance int32 (N,), structure: ids of floor, wall, ceiling."""
+    with np.load(path, allow_pickle=False) as file:
+        names = {int(k): v for k, v in json.loads(str(file["names"])).items()}
+        arrays = {key: file[key] for key in ("positions", "instance")}
+        arrays["colors"] = file["colors"] if "colors" in file.files else None
+    arrays["structure"] = np.array([i for i, name in names.items() if name in STRUCTURE], int)
+    return arrays
+
+
+def cut_crop(scan: dict, rng: np.random.Generator, scale: float, max_voxels: int) -> Crop | None:
+    """Choose an object, cut a square around it, augment, voxelise at 5 cm; None where nothing is left to click.
+
+    scale: what the scan is enlarged by, so that its working resolution becomes 5 cm.
+    """
+    instance = scan["instance"]
+    ids, counts = np.unique(instance[instance >= 0], return_counts=True)
+    is_structure = np.isin(ids, scan["structure"])
+    odds = np.where(is_structure, 0.15 / max(is_structure.sum(), 1), 0.85 / max((~is_structure).sum(), 1))
+    odds = odds * (counts >= 20)
+    if not odds.sum():
+        return None
+    target = rng.choice(ids, p=odds / odds.sum())
+    members = np.flatnonzero(instance == target)
+    xyz = scan["positions"].astype(np.float32)
+    centre = xyz[rng.choice(members)] * (scale if scale != 1 else 1)
+    xyz = xyz * np.float32(scale)
+    half = rng.uniform(1.4, 3.0)
+    centre = centre[:2] + rng.uniform(-0.6, 0.6, 2) * min(half, 2.0)
+    near = (np.abs(xyz[:, :2] - centre) < half * 1.45).all(1)
+    xyz, instance = xyz[near], instance[near]
+    colors = scan["colors"]
+    rgb = np.zeros((len(xyz), 3), np.float32) if colors is None else colors[near].astype(np.float32) / 255
+    xyz = _transform(xyz - np.append(centre, 0).astype(np.float32), rng)
+    keep = (np.abs(xyz[:, :2]) < half).all(1)
+    if rng.random() < 0.3:
+        keep &= rng.random(len(xyz)) > rng.uniform(0, 0.6)
+    xyz, rgb, instance = xyz[keep], rgb[keep], instance[keep]
+    if (instance == target).sum() < 10:
+        return None
+    if colors is not None:
+        rgb = recolour(rgb, rng)
+    xyz = xyz + rng.uniform(0, 0.05, 3).astype(np.float32)
+    voxels = voxelize(torch.from_numpy(xyz), 0.05)
+    if len(voxels.coords) > max_voxels:
+        span = half * np.sqrt(max_voxels / len(voxels.coords)) * 0.97
+        middle = np.median(xyz[instance == target][:, :2], 0)
+        keep = (np.abs(xyz[:, :2] - middle) < span).all(1)
+        xyz, rgb, instance = xyz[keep], rgb[keep], instance[keep]
+        voxels = voxelize(torch.from_numpy(xyz), 0.05)
+        if len(voxels.coords) > max_voxels * 1.6:
+            return None
+    return _voxel_crop(voxels, xyz, rgb, instance, int(target), scan["structure"], rng)
+
+
+def _voxel_crop(voxels, xyz, rgb, instance, target: int, structure, rng) -> Crop | None:
+    label = _majority(voxels.inverse.numpy(), instance, len(voxels.coords))
+    ids, counts = np.unique(label[label >= 0], return_counts=True)
+    clickable = [int(i) for i in ids[counts >= 4]]
+    if target not in clickable:
+        return None
+    others = [i for i in clickable if i != target and (i not in structure or rng.random() < 0.1)]
+    # inside its voxel for certain: averages of float32 positions may round across a border
+    low = voxels.coords[:, 1:].float() * 0.05
+    mean = voxels.mean(torch.from_numpy(xyz)).clamp(low + 1e-4, low + 0.05 - 1e-4)
+    return Crop(
+        mean, voxels.mean(torch.from_numpy(rgb)), torch.from_numpy(label), [target, *rng.permutation(others).tolist()]
+    )
+
+
+def _majority(voxel: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
+    """The most frequent label in each voxel, (count,) int64."""
+    low, span = int(label.min()), int(label.max()) - int(label.min()) + 1
+    pairs, votes = np.unique(voxel.astype(np.int64) * span + (label - low), return_counts=True)
+    order = np.lexsort((votes, pairs // span))
+    out = np.empty(count, np.int64)
+    out[pairs[order] // span] = pairs[order] % span + low
+    return out
+
+
+def _transform(xyz: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn about z, mirror, scale, tilt by up to 3 degrees."""
+    turn, tilt = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(-3, 3, 2))
+    c, s = np.cos(turn), np.sin(turn)
+    matrix = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    matrix = np.array([[1, 0, tilt[0]], [0, 1, tilt[1]], [-tilt[0], -tilt[1], 1]]) @ matrix
+    matrix[:, 0] *= rng.choice([-1, 1])
+    return xyz @ (matrix * rng.uniform(0.82, 1.22)).T.astype(np.float32)
+
+
+def recolour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Exposure, contrast, white balance, saturation and per-point noise, as between cameras and rooms."""
+    grey = rgb.mean(1, keepdims=True)
+    rgb = grey + (rgb - grey) * rng.uniform(0.3, 1.4)
+    rgb = (rgb - 0.5) * rng.uniform(0.6, 1.25) + 0.5 + rng.uniform(-0.15, 0.15)
+    rgb = rgb * rng.uniform(0.88, 1.12, 3)
+    rgb = np.clip(rgb, 0, 1) ** rng.uniform(0.7, 1.5)
+    rgb = rgb + rng.normal(0, rng.uniform(0, 0.04), rgb.shape)
+    return np.clip(rgb, 0, 1).astype(np.float32)

@@ -1,0 +1,193 @@
+"""The training loop: groups of crops, a click and an optimiser step per round, resumable checkpoints."""
+
+import json
+import os
+import pickle
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from ..devices import choose_device, choose_dtype
+from ..errors import UserError
+from ..models.checkpoints import save_weights
+from ..models.inputs import encode_inputs, uses_colour
+from ..models.points import Points
+from ..models.registry import build_model
+from ..sparse.kernel_maps import neighbour_table
+from . import clicks
+from .config import TrainingConfig
+from .crops import Crop, CropGroups
+from .losses import mask_loss
+
+CHECKPOINT_SECONDS = 90
+
+
+class Batch:
+    """Crops side by side: their points, the neighbour table (on the CPU, for clicks), and each crop's rows."""
+
+    def __init__(self, crops: list[Crop], device: torch.device):
+        self.crops = crops
+        lengths = [len(crop.xyz) for crop in crops]
+        ends = np.cumsum(lengths).tolist()
+        self.rows = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+        batch = torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(lengths))
+        xyz = torch.cat([crop.xyz for crop in crops])
+        cells = torch.cat([batch.unsqueeze(1), torch.floor(xyz / 0.05).to(torch.int64)], 1)
+        self.neighbours = neighbour_table(cells.to(torch.int32), 3)
+        self.points = Points(xyz.to(device), batch.to(device))
+        self.labelled = torch.cat([crop.instance >= 0 for crop in crops])
+
+
+class Trainer:
+    """State of a run in `folder`; `run()` continues it to the end."""
+
+    def __init__(self, config: TrainingConfig, folder: Path, device: str = "auto", init: dict[str, Tensor] | None = None):
+        self.config, self.folder = config, folder
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(self.device)
+        torch.manual_seed(config.seed)
+        self.model = build_model(config.model)
+        if init is not None:
+            self.model.load_state_dict(init)
+        self.model.to(self.device).train()
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            foreach=True,
+        )
+        self.average = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
+        self.group = 0
+        self.seconds = 0.0
+        self.checkpoint = folder / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def step(self) -> int:
+        return self.group * self.config.rounds
+
+    def run(self, report: Callable[[int, dict[str, float]], None]) -> None:
+        """Train to the configured number of steps; `report(step, figures)` is called after every group."""
+        config = self.config
+        groups = CropGroups(config.sources, config.groups, config.crops, config.seed, config.max_voxels)
+        loader = DataLoader(
+            Subset(groups, range(self.group, config.groups)),
+            batch_size=None,
+            num_workers=1,
+            prefetch_factor=4,
+            collate_fn=None,
+        )
+        saved = started = time.monotonic()
+        for crops in loader:
+            figures = self._train_group(crops)
+            self.group += 1
+            now = time.monotonic()
+            self.seconds += now - started
+            started = now
+            report(self.step, figures)
+            if now - saved > CHECKPOINT_SECONDS or self.group == config.groups:
+                self.save()
+                saved = time.monotonic()
+
+    def _train_group(self, crops: list[Crop]) -> dict[str, float]:
+        config = self.config
+        rng = np.random.default_rng((config.seed, self.group, 1))
+        batch = Batch(crops, self.device)
+        objects = [self._begin(batch, i, crop.targets[0], rng) for i, crop in enumerate(crops)]
+        turns = [1] * len(crops)
+        losses, scores = [], []
+        for round_ in range(config.rounds):
+            for parameters in self.optimizer.param_groups:
+                parameters["lr"] = config.rate(self.step + round_)
+            truth = torch.cat([o.truth for o in objects])
+            logits = self.model(batch.points, self._features(batch, objects))
+            loss = mask_loss(logits, truth.to(self.device), batch.labelled.to(self.device), batch.rows)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)
+            self.optimizer.step()
+            self._update_average(self.step + round_)
+            losses.append(float(loss))
+            predicted = (logits[:, 1] > logits[:, 0]).cpu()
+            depth = clicks.erosion_depth(predicted & ~truth & batch.labelled, batch.neighbours)
+            depth += clicks.erosion_depth(truth & ~predicted, batch.neighbours)
+            for i, rows in enumerate(batch.rows):
+                scores.append((len(objects[i].clicked), _iou(predicted[rows], truth[rows])))
+                done = len(objects[i].clicked) >= objects[i].limit
+                if done or not clicks.correct(objects[i], predicted[rows], depth[rows], rng):
+                    targets = crops[i].targets
+                    objects[i] = self._begin(batch, i, targets[turns[i] % len(targets)], rng)
+                    turns[i] += 1
+        figures = {"loss": float(np.mean(losses))}
+        for k in (1, 3, 5):
+            at_k = [iou for count, iou in scores if count == k]
+            if at_k:
+                figures[f"iou@{k}"] = float(np.mean(at_k))
+        return figures
+
+    def _begin(self, batch: Batch, i: int, target: int, rng: np.random.Generator) -> clicks.Interaction:
+        mask = torch.zeros(len(batch.labelled), dtype=torch.bool)
+        mask[batch.rows[i]] = batch.crops[i].instance == target
+        return clicks.begin(batch.crops[i], target, clicks.erosion_depth(mask, batch.neighbours)[batch.rows[i]], rng)
+
+    def _features(self, batch: Batch, objects: list[clicks.Interaction]) -> Tensor:
+        model = self.config.model
+        coloured = uses_colour(model.inputs)
+        parts = [
+            encode_inputs(model.inputs, crop.xyz, crop.rgb if coloured else None, o.tensors(), model.voxel_size)
+            for crop, o in zip(batch.crops, objects, strict=True)
+        ]
+        return torch.cat(parts).to(self.device, self.dtype)
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        keep = min(self.config.average, (step + 1) / (step + 10))
+        for key, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.average[key].lerp_(value, 1 - keep)
+            else:
+                self.average[key].copy_(value)
+
+    def save(self) -> None:
+        """Write the resumable checkpoint and the averaged weights, each in one step."""
+        content = {
+            "group": self.group,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        part = self.checkpoint.with_name(self.checkpoint.name + ".part")
+        try:
+            torch.save(content, part)
+            os.replace(part, self.checkpoint)
+        except (OSError, RuntimeError) as error:
+            part.unlink(missing_ok=True)
+            raise UserError(f"The checkpoint could not be written ({error}); the previous one is whole.") from error
+        facts = {"training": json.dumps({"steps": self.step, "hours": round(self.seconds / 3600, 2)})}
+        save_weights(self.folder / "weights.safetensors", self.average, self.config.model, facts)
+
+    def _resume(self) -> None:
+        try:
+            content = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.average = content["average"]
+            self.group, self.seconds = content["group"], content["seconds"]
+        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            raise UserError(
+                f"The checkpoint {self.checkpoint} does not fit this run ({str(error).splitlines()[0]}); "
+                "train into another folder."
+            ) from error
+
+
+def _iou(a: Tensor, b: Tensor) -> float:
+    union = int((a | b).sum())
+    return float((a & b).sum()) / union if union else 1.0
