@@ -114,7 +114,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)
             self.optimizer.step()
             self._update_average(self.step + round_)
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
             predicted = (logits[:, 1] > logits[:, 0]).cpu()
             depth = clicks.erosion_depth(predicted & ~truth & batch.labelled, batch.neighbours)
             depth += clicks.erosion_depth(truth & ~predicted, batch.neighbours)
