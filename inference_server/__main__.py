@@ -9,7 +9,9 @@ from typer.core import TyperGroup
 
 from .errors import UserError
 
-COMMANDS = {}
+COMMANDS = {
+    "rooms": "data.rooms.command",
+}
 """Command name -> module below this package that holds `command`, a plain function with typer annotations."""
 
 

@@ -1,0 +1,123 @@
+"""A virtual depth camera carried through a room: which surface points it sees, from where, how well."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .plan import Plan
+
+Rng = np.random.Generator
+
+
+@dataclass
+class Views:
+    """Per point: the nearest distance from which it was seen (inf = never), the cosine of that view's incidence,
+    and the number of that view, all (n,)."""
+
+    distance: np.ndarray
+    cosine: np.ndarray
+    view: np.ndarray
+    poses: list[tuple[np.ndarray, np.ndarray]]
+    """Camera centres and rotations (rows right, down, forward)."""
+
+    @property
+    def seen(self) -> np.ndarray:
+        return np.isfinite(self.distance)
+
+
+def look(forward: np.ndarray) -> np.ndarray:
+    """Rotation with rows right, down, forward for a level camera."""
+    forward = forward / np.linalg.norm(forward)
+    right = np.cross(forward, [0, 0, 1.0])
+    right /= max(np.linalg.norm(right), 1e-9)
+    return np.stack([right, np.cross(forward, right), forward])
+
+
+def walking_path(plan: Plan, rng: Rng, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Poses of a person who walks a room and turns a depth camera about, mostly downwards."""
+    def spot() -> np.ndarray:
+        for _ in range(30):
+            p = rng.uniform(0.08, 0.92, 2) * [plan.width, plan.depth]
+            if plan.inside(p[None])[0] and plan.is_free(p[0] - 0.15, p[0] + 0.15, p[1] - 0.15, p[1] + 0.15):
+                return p
+        return np.array([plan.width, plan.depth]) * rng.uniform(0.3, 0.6, 2)
+
+    stops = [spot() for _ in range(max(3, count // 4))]
+    poses, heading = [], rng.uniform(0, 2 * np.pi)
+    height = rng.uniform(1.2, 1.75)
+    for k in range(count):
+        at = k / count * (len(stops) - 1)
+        i = min(int(at), len(stops) - 2)
+        p = stops[i] + (at - i) * (stops[i + 1] - stops[i])
+        if not plan.inside(p[None])[0]:
+            p = stops[i]
+        heading += rng.normal(2.4, 0.9)  # a turn of about 140 degrees between stored views covers the room
+        pitch = rng.normal(-0.42, 0.28)
+        direction = np.array([np.cos(heading) * np.cos(pitch), np.sin(heading) * np.cos(pitch), np.sin(pitch)])
+        poses.append((np.array([p[0], p[1], height + rng.normal(0, 0.12)]), look(direction)))
+    return poses
+
+
+def panoramas(plan: Plan, rng: Rng, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Poses of a camera on a tripod that turns once round, looking level, down and up, at `count` places."""
+    poses = []
+    for _ in range(count):
+        for _ in range(30):
+            p = rng.uniform(0.1, 0.9, 2) * [plan.width, plan.depth]
+            if plan.inside(p[None])[0] and plan.is_free(p[0] - 0.2, p[0] + 0.2, p[1] - 0.2, p[1] + 0.2):
+                break
+        turn, height = rng.uniform(0, 6.28), rng.uniform(1.3, 1.6)
+        for pitch in (-0.75, 0.0, 0.75):
+            for k in range(5):
+                a = turn + k * 2 * np.pi / 5
+                d = np.array([np.cos(a) * np.cos(pitch), np.sin(a) * np.cos(pitch), np.sin(pitch)])
+                poses.append((np.array([p[0], p[1], height]), look(d)))
+    return poses
+
+
+def see(points: np.ndarray, normals: np.ndarray, poses, rng: Rng, *, half_angle=(0.55, 0.43), pixels: int = 132,
+        near: float = 0.35, far: float = 4.5) -> Views:
+    """Visibility of points (n,3) by a z-buffer per pose.
+
+    half_angle: half the horizontal and vertical field of view in radians; pixels: columns of the z-buffer, coarse
+    enough that sampled surfaces have no gaps; near, far: the sensor's range in metres.
+    """
+    n = len(points)
+    distance = np.full(n, np.inf, dtype=np.float32)
+    cosine = np.zeros(n, dtype=np.float32)
+    view = np.full(n, -1, dtype=np.int32)
+    tan_x, tan_y = np.tan(half_angle[0]), np.tan(half_angle[1])
+    rows = int(pixels * tan_y / tan_x)
+    for number, (centre, rotation) in enumerate(poses):
+        reach = far * rng.uniform(0.75, 1.1)
+        local = points - centre.astype(np.float32)
+        z = local @ rotation[2].astype(np.float32)
+        candidates = np.flatnonzero((z > near) & (z < reach))
+        if not len(candidates):
+            continue
+        local, z = local[candidates], z[candidates]
+        x = local @ rotation[0].astype(np.float32) / z
+        y = local @ rotation[1].astype(np.float32) / z
+        inside = (np.abs(x) < tan_x) & (np.abs(y) < tan_y)
+        candidates, z, x, y, local = candidates[inside], z[inside], x[inside], y[inside], local[inside]
+        column = ((x / tan_x + 1) * 0.5 * pixels).astype(np.int32)
+        row = ((y / tan_y + 1) * 0.5 * rows).astype(np.int32)
+        buffer = np.full((rows + 2) * (pixels + 2), np.inf, dtype=np.float32)
+        pixel = row * (pixels + 2) + column
+        np.minimum.at(buffer, pixel, z)
+        # Close surfaces are sampled too thinly for the fine grid: there a coarser one decides.
+        coarse = np.full((rows // 2 + 2) * (pixels // 2 + 2), np.inf, dtype=np.float32)
+        coarse_pixel = (row // 2) * (pixels // 2 + 2) + column // 2
+        np.minimum.at(coarse, coarse_pixel, z)
+        front, wide = buffer[pixel], coarse[coarse_pixel]
+        front = np.where(wide < 1.6, wide, front)
+        range_ = np.linalg.norm(local, axis=1)
+        incidence = np.abs((local * normals[candidates]).sum(axis=1)) / np.maximum(range_, 1e-6)
+        slope = np.minimum(np.sqrt(1 - np.minimum(incidence, 1) ** 2) / np.maximum(incidence, 0.08), 8)
+        tolerance = 0.015 + z * (2 * tan_x / pixels) * (0.6 + 0.9 * slope)
+        ok = z <= front + tolerance
+        ok &= incidence > 0.06
+        better = ok & (range_ < distance[candidates])
+        hit = candidates[better]
+        distance[hit], cosine[hit], view[hit] = range_[better], incidence[better], number
+    return Views(distance, cosine, view, list(poses))

@@ -1,0 +1,88 @@
+"""`python -m inference_server rooms`: write simulated scans as .npz files with a contact sheet."""
+
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from inference_server.data.scans import Scan
+from inference_server.errors import UserError
+from inference_server.files import replacing
+
+from .catalogue import DEFAULT_FOLDER, SPLITS, load_catalogue
+
+_catalogue = None
+
+
+def _start_worker(furniture: Path) -> None:
+    global _catalogue
+    _catalogue = load_catalogue(furniture, progress=False)
+
+
+def _job(arguments: tuple[str, str, int, Path]) -> Path:
+    from . import generate
+
+    kind, split, seed, path = arguments
+    if not path.exists():
+        save_npz(path, generate(kind, _catalogue, split, seed))
+    return path
+
+
+def save_npz(path: Path, scan: Scan) -> None:
+    """Write positions float32, colors uint8 (absent without colour), instance int32 and the scan's name and class
+    names as JSON; whole or not at all."""
+    import json
+
+    arrays = {"positions": scan.positions, "instance": scan.instance}
+    if scan.colors is not None:
+        arrays["colors"] = scan.colors
+    names = json.dumps({"name": scan.name, "names": scan.names})
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays, names=np.array(names))
+
+
+def load_npz(path: Path) -> Scan:
+    """Read what `save_npz` wrote."""
+    import json
+
+    with np.load(path) as data:
+        text = json.loads(str(data["names"]))
+        return Scan(
+            positions=data["positions"],
+            colors=data["colors"] if "colors" in data else None,
+            instance=data["instance"],
+            names={int(k): v for k, v in text["names"].items()},
+            name=text["name"],
+        )
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="Folder for the .npz files and contact-sheet.png.")],
+    count: Annotated[int, typer.Option(min=1, help="How many scans.")] = 12,
+    kind: Annotated[str, typer.Option(help="room, tabletop, object or street.")] = "room",
+    split: Annotated[str, typer.Option(help="train, validation or test: each has its own furniture.")] = "train",
+    seed: Annotated[int, typer.Option(help="First seed; the scans take the seeds from it upwards.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    furniture: Annotated[Path, typer.Option(help="Folder with the .sh3f furniture libraries.")] = DEFAULT_FOLDER,
+) -> None:
+    """Make simulated scans with instance labels from freely licensed furniture."""
+    from . import KINDS
+    from .sheet import contact_sheet
+
+    if split not in SPLITS:
+        raise UserError(f"There is no split called {split}: use one of {', '.join(SPLITS)}.")
+    if kind not in KINDS:
+        raise UserError(f"There is no kind of scan called {kind}: use one of {', '.join(KINDS)}.")
+    out.mkdir(parents=True, exist_ok=True)
+    load_catalogue(furniture, workers=workers)
+    jobs = [(kind, split, s, out / f"{kind}-{split}-{s:06d}.npz") for s in range(seed, seed + count)]
+    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(furniture,)) as pool:
+        paths = list(track(pool.map(_job, jobs), "Simulating scans", total=count))
+    shown = [load_npz(path) for path in paths[:12]]
+    contact_sheet(shown, out / "contact-sheet.png")
+    points = sum(len(scan) for scan in shown) // len(shown)
+    Console().print(f"{count} scans in {out}, about {points:,} vertices each; see {out / 'contact-sheet.png'}.")

@@ -1,0 +1,174 @@
+"""Whole simulated room scans: a recipe furnishes a plan, a camera walks through it, the sensor's faults are added."""
+
+import numpy as np
+
+from inference_server.data.scans import Scan
+
+from . import camera, furnish, sensor, shell
+from . import things as T
+from .catalogue import Catalogue
+from .plan import Plan, make_plan
+from .scene import Scene
+
+GENERATOR_VERSION = 1
+"""Raised with every change that alters what a seed gives."""
+
+SPLIT_SEED = {"train": 1, "validation": 2, "test": 3}
+RECIPES = ("living", "bedroom", "kitchen", "office", "meeting", "bathroom", "hall", "storage", "mixed")
+RECIPE_WEIGHTS = (0.18, 0.17, 0.11, 0.19, 0.1, 0.05, 0.06, 0.06, 0.08)
+
+
+def random_plan(recipe: str, rng: np.random.Generator) -> Plan:
+    """Plan of a size that suits the recipe; now and then L-shaped, now and then very large."""
+    low, high = {"bathroom": (2.2, 3.6), "bedroom": (3.0, 5.0), "kitchen": (2.8, 5.2), "hall": (4.0, 10.0),
+                 "meeting": (4.0, 9.0), "office": (3.0, 8.5)}.get(recipe, (3.0, 7.0))
+    width, depth = rng.uniform(low, high), rng.uniform(low, min(high, 7.5))
+    if recipe == "hall" and rng.random() < 0.5:
+        width, depth = rng.uniform(5, 10), rng.uniform(1.4, 2.6)
+    height = rng.uniform(2.3, 3.0) if recipe not in ("hall", "meeting") else rng.uniform(2.5, 4.0)
+    notch = None
+    if min(width, depth) > 3.2 and rng.random() < 0.3:
+        notch = (rng.uniform(0.2, 0.5) * width, rng.uniform(0.2, 0.5) * depth)
+    return make_plan(width, depth, height, notch)
+
+
+def fill(scene: Scene, plan: Plan, recipe: str) -> None:
+    """Place everything that belongs into a room of this recipe."""
+    rng = scene.rng
+    area = plan.width * plan.depth
+    n = rng.integers
+    for _ in range(int(n(1, 4))):
+        shell.add_door(scene, plan)
+    if rng.random() < 0.35:
+        shell.add_structure(scene, plan)
+    if recipe in ("kitchen", "mixed") or rng.random() < 0.08:
+        furnish.kitchen(scene, plan)
+    if rng.random() < 0.35:
+        furnish.built_in(scene, plan)
+    for _ in range(int(n(0, 4))):
+        shell.add_window(scene, plan)
+
+    def walls(*roles: str) -> None:
+        for role in roles:
+            furnish.against_wall(scene, plan, role)
+
+    if recipe in ("living", "mixed"):
+        walls(*["sofa"] * int(n(1, 3)), *["armchair"] * int(n(0, 3)), "cupboard", "floor_lamp")
+        furnish.table_group(scene, plan, "coffee_table", 0)
+        if rng.random() < 0.6:
+            furnish.table_group(scene, plan)
+        furnish.book_shelf(scene, plan)
+        if rng.random() < 0.6:
+            walls("shelf", "screen")
+    if recipe == "bedroom":
+        walls(*["bed"] * int(n(1, 3)), "bedside", "bedside", "cupboard", "cupboard", "desk", "chair")
+        if rng.random() < 0.6:
+            furnish.book_shelf(scene, plan)
+    if recipe == "kitchen":
+        walls(*["kitchen_unit"] * int(n(1, 4)), "stool")
+        furnish.table_group(scene, plan)
+        furnish.hang(scene, plan, "kitchen_upper")
+    if recipe == "office":
+        for _ in range(max(1, int(area / 9 * rng.uniform(0.5, 1.2)))):
+            furnish.table_group(scene, plan, "desk", int(n(1, 3)))
+        walls("desk", "cupboard", "cupboard", "shelf", "chair", "chair")
+        for _ in range(int(n(1, 4))):
+            furnish.book_shelf(scene, plan)
+    if recipe == "meeting":
+        for _ in range(max(1, int(area / 14 * rng.uniform(0.6, 1.3)))):
+            furnish.table_group(scene, plan, "table", int(n(3, 11)))
+        walls("cupboard", *["chair"] * int(n(0, 5)))
+        shell.add_flat(scene, plan, "whiteboard")
+    if recipe == "bathroom":
+        walls(*["bathroom"] * int(n(3, 7)), "cupboard")
+    if recipe == "hall":
+        walls(*["cupboard"] * int(n(0, 3)), *["chair"] * int(n(0, 5)), "sofa")
+        if rng.random() < 0.5:
+            furnish.table_group(scene, plan)
+    if recipe == "storage":
+        for _ in range(int(n(2, 5))):
+            furnish.book_shelf(scene, plan)
+        furnish.piles(scene, plan, int(n(5, 12)))
+    for _ in range(int(n(1, 6))):
+        shell.add_flat(scene, plan, str(rng.choice(["picture", "picture", "picture", "poster"])))
+    kinds = ["whiteboard", "notice board", "mirror", "cabinet front", "tv", "clock", "radiator", "radiator", "poster"]
+    for _ in range(int(n(1, 5))):
+        shell.add_flat(scene, plan, str(rng.choice(kinds)))
+    for _ in range(int(n(0, 3))):
+        furnish.wall_shelf(scene, plan)
+    for _ in range(int(n(0, 3))):
+        furnish.hang(scene, plan, "wall_small")
+    if rng.random() < 0.5:
+        furnish.hang(scene, plan, "wall_large")
+    for _ in range(int(n(0, 3))):
+        furnish.hang(scene, plan, "ceiling")
+    furnish.piles(scene, plan, int(n(2, 3 + area / 4)))
+    for _ in range(int(n(0, 2))):
+        where = furnish.free_spot(plan, rng, (0.9, 0.9))
+        if where:
+            furnish.add(scene, T.rug(scene.density, rng)[1].moved((*where, 0), rng.uniform(0, 6)), "rug")
+    if rng.random() < 0.06:
+        got = furnish.get(scene, "person")
+        where = furnish.free_spot(plan, rng, (0.5, 0.5))
+        if got and where:
+            furnish.add(scene, got[1].moved((*where, 0), rng.uniform(0, 6)), "person", got[2])
+
+
+def scan_room(scene: Scene, plan: Plan) -> Scan:
+    """The finished scene as a depth camera's scan."""
+    rng = scene.rng
+    points, normals, colors, instance = scene.arrays()
+    colors = sensor.shade(points, normals, colors, plan.height, rng)
+    area = plan.width * plan.depth
+    if rng.random() < 0.25:
+        poses = camera.panoramas(plan, rng, int(rng.integers(1, 2 + max(1, area // 15))))
+        views = camera.see(points, normals, poses, rng, far=9.0)
+    else:
+        poses = camera.walking_path(plan, rng, int(rng.integers(9, 20) + area * 0.35))
+        views = camera.see(points, normals, poses, rng, far=rng.uniform(3.2, 5.0))
+    keep = views.seen & ~sensor.missing(points, views, rng)
+    views = camera.Views(views.distance[keep], views.cosine[keep], views.view[keep], views.poses)
+    points, normals, instance = points[keep], normals[keep], instance[keep]
+    colors = sensor.expose(colors[keep], views.view, rng)
+    points = sensor.measure(sensor.drift_poses(points, views, rng), normals, views, rng)
+    cell = rng.uniform(0.012, 0.026)
+    points, colors, instance = sensor.fuse(points, colors, instance, cell, rng)
+    c, s = (f(rng.uniform(0, 2 * np.pi)) for f in (np.cos, np.sin))
+    yaw = rng.uniform(0, 2 * np.pi)
+    c, s = np.cos(yaw), np.sin(yaw)
+    points = (points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])).astype(np.float32)
+    return finish(scene, points, colors, instance)
+
+
+def finish(scene: Scene, points: np.ndarray, colors: np.ndarray | None, instance: np.ndarray) -> Scan:
+    """Drop instances of fewer than 10 vertices to unlabelled, number the others from 0, shuffle the vertices."""
+    counts = np.bincount(instance[instance >= 0], minlength=len(scene.names))
+    keep = np.flatnonzero(counts >= 10)
+    number = np.full(len(counts) + 1, -1, dtype=np.int32)
+    number[keep] = np.arange(len(keep), dtype=np.int32)
+    order = scene.rng.permutation(len(points))
+    bytes_ = None if colors is None else np.clip(np.round(colors[order] * 255), 0, 255).astype(np.uint8)
+    return Scan(
+        positions=np.ascontiguousarray(points[order], dtype=np.float32),
+        colors=bytes_,
+        instance=number[instance[order]],
+        names={int(new): scene.names[int(old)] for new, old in enumerate(keep)},
+    )
+
+
+def generate_room(catalogue: Catalogue, split: str, seed: int) -> Scan:
+    """A simulated indoor scan: metres, z up, 60k to 300k vertices, every object and wall an instance.
+
+    The same catalogue, split, seed and GENERATOR_VERSION give the same scan on the same machine.
+    """
+    rng = np.random.default_rng([SPLIT_SEED[split], seed])
+    recipe = str(rng.choice(RECIPES, p=RECIPE_WEIGHTS))
+    plan = random_plan(recipe, rng)
+    surface = 2 * plan.width * plan.depth + 2 * (plan.width + plan.depth) * plan.height
+    density = float(np.clip(900_000 / surface, 3500, 9000))
+    scene = Scene(catalogue, split, rng, density)
+    fill(scene, plan, recipe)
+    shell.build_shell(scene, plan)
+    scan = scan_room(scene, plan)
+    scan.name = f"{recipe}-{split}-{seed}"
+    return scan
