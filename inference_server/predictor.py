@@ -1,0 +1,215 @@
+"""From clicks to a mask, in one call: usable from a Python prompt, a script or the server."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .devices import choose_device, choose_dtype
+from .errors import UserError
+from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, load_model
+from .models.inputs import ClickTensors, encode_inputs, uses_colour
+from .models.minkunet import MinkUNet
+from .scene import TILE, TRAINED_VOXEL, Region, Scene, TileBox
+from .sparse.layers import fold
+from .wire.protocol import Click
+
+REGION = 5.0
+"""Edge in metres (at 5 cm voxels) of the square around the clicks that the network sees at first."""
+MARGIN = 1.6
+"""Metres (at 5 cm voxels) of surroundings that every click has at the least, and by which a region grows."""
+MAX_REGION_VOXELS = 150_000
+MAX_GROWTH = 4
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """mask (N,) bool, probabilities (N,) uint8 (255 = certain, 0 outside the region), timing in seconds by stage,
+    voxels: how many the network saw."""
+
+    mask: np.ndarray
+    probabilities: np.ndarray
+    timing: dict[str, float] = field(default_factory=dict)
+    voxels: int = 0
+
+
+class Predictor:
+    """A network on a device. A prediction is a pure function of the weights, the scene and the clicks.
+
+    weights: 'default' (chooses by whether the scan has colours), a shipped name, or a file.
+    device: auto, cpu, cuda, mps. engine: torch or minkowski. dtype: auto, float32 or bfloat16.
+    Raises UserError for weights, a device or an engine that cannot be had.
+    """
+
+    def __init__(
+        self, weights: str | Path = "default", device: str = "auto", engine: str = "torch", dtype: str = "auto"
+    ):
+        self._torch_device = choose_device(device)
+        self._dtype = choose_dtype(self._torch_device, dtype) if engine == "torch" else torch.float32
+        self.weights, self.engine, self.device = weights, engine, str(self._torch_device)
+        self._models: dict[bool, tuple[torch.nn.Module, str]] = {}
+        self._scene: Scene | None = None
+        self._model_for(coloured=True)
+
+    @property
+    def name(self) -> str:
+        """The name of the weights in use."""
+        return DEFAULT_WEIGHTS if self.weights == "default" else Path(self.weights).stem
+
+    def prepare(
+        self, positions: np.ndarray, colors: np.ndarray | None = None, voxel_size: float = TRAINED_VOXEL
+    ) -> Scene:
+        """Sort a scan for clicking: positions (N, 3) float metres, colors (N, 3) uint8 or None. Raises UserError."""
+        return Scene(np.asarray(positions), None if colors is None else np.asarray(colors), voxel_size)
+
+    def set_scene(
+        self, positions: np.ndarray, colors: np.ndarray | None = None, voxel_size: float = TRAINED_VOXEL
+    ) -> None:
+        """Prepare a scan and keep it for `predict`."""
+        self._scene = self.prepare(positions, colors, voxel_size)
+
+    def predict(self, clicks: Sequence[Click]) -> Prediction:
+        """Segment the object of these clicks in the scene that was set."""
+        if self._scene is None:
+            raise UserError("No scan is set; call set_scene first.")
+        return self.predict_on(self._scene, clicks)
+
+    def reset(self) -> None:
+        """Forget the scene."""
+        self._scene = None
+
+    def predict_on(self, scene: Scene, clicks: Sequence[Click]) -> Prediction:
+        """Segment the object of an ordered list of clicks; the clicked vertices get their label, the later click wins.
+
+        Raises UserError for clicks that lie off the scan or are not finite.
+        """
+        started = time.perf_counter()
+        positions, positive = _check_clicks(clicks, len(scene))
+        mask, probabilities = np.zeros(len(scene), bool), np.zeros(len(scene), np.uint8)
+        if not positive.any():
+            return Prediction(mask, probabilities)
+        model, inputs = self._model_for(scene.colors is not None)
+        box = _box_around(scene, positions)
+        timing = {"region": 0.0, "network": 0.0, "vertices": 0.0}
+        for growth in range(MAX_GROWTH + 1):
+            clock = time.perf_counter()
+            region = scene.region(box, self._torch_device)
+            timing["region"] += time.perf_counter() - clock
+            clock = time.perf_counter()
+            scores = self._scores(model, inputs, region, positions, positive)
+            timing["network"] += time.perf_counter() - clock
+            grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
+            if grown is None:
+                break
+            box = grown
+        clock = time.perf_counter()
+        at_points = torch.sigmoid(region.to_points(scores))
+        rows = scene.order[region.rows]
+        mask[rows] = (at_points > 0.5).cpu().numpy()
+        probabilities[rows] = (at_points * 255).round_().to(torch.uint8).cpu().numpy()
+        _obey(mask, probabilities, scene, region, clicks)
+        timing["vertices"] = time.perf_counter() - clock
+        timing["total"] = time.perf_counter() - started
+        return Prediction(mask, probabilities, timing, len(region.points))
+
+    @torch.inference_mode()
+    def _scores(
+        self, model: torch.nn.Module, inputs: str, region: Region, positions: np.ndarray, positive: np.ndarray
+    ) -> torch.Tensor:
+        """Log-odds of the object for each voxel of a region, (V,) float32."""
+        clicks = ClickTensors(region.locate(positions), torch.from_numpy(positive).to(self._torch_device))
+        rgb = region.rgb if uses_colour(inputs) else None
+        features = encode_inputs(inputs, region.points.xyz, rgb, clicks, TRAINED_VOXEL)
+        logits = model(region.points, features.to(self._dtype)).float()
+        return logits[:, 1] - logits[:, 0]
+
+    def _model_for(self, coloured: bool) -> tuple[torch.nn.Module, str]:
+        if coloured not in self._models:
+            weights = self.weights
+            if weights == "default":
+                weights = DEFAULT_WEIGHTS if coloured else DEFAULT_WEIGHTS_COLOURLESS
+            model, config = load_model(weights, self.engine)
+            if uses_colour(config.inputs) and not coloured:
+                raise UserError(
+                    f"The weights '{weights}' need colours, and this scan has none; choose weights for scans without "
+                    f"colour, such as {DEFAULT_WEIGHTS_COLOURLESS}."
+                )
+            if self.engine == "torch" and isinstance(model, MinkUNet):
+                for convolution, norm in model.norm_pairs():
+                    fold(convolution, norm)
+            self._models[coloured] = (model.to(self._torch_device, self._dtype).requires_grad_(False), config.inputs)
+        return self._models[coloured]
+
+
+def _check_clicks(clicks: Sequence[Click], points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (K, 3) float64 and signs (K,) bool of a click list that makes sense."""
+    if not clicks:
+        raise UserError("There are no clicks; click the object first.")
+    positions = np.array([click.position for click in clicks], np.float64)
+    if not np.isfinite(positions).all():
+        raise UserError("A click has no finite position; click on the scan itself.")
+    if max(click.vertex for click in clicks) >= points:
+        raise UserError("A click is on a vertex that the scan does not have; send the scan again.")
+    return positions, np.array([click.positive for click in clicks], bool)
+
+
+def _box_around(scene: Scene, positions: np.ndarray) -> TileBox:
+    """Tiles of the square around the clicks, wide enough for each click's surroundings."""
+    scale = scene.voxel_size / TRAINED_VOXEL
+    local = positions[:, :2] - scene.origin[:2]
+    low, high = local.min(0), local.max(0)
+    half = np.maximum((high - low) / 2 + MARGIN * scale, REGION * scale / 2)
+    middle = (low + high) / 2
+    first = np.floor((middle - half) / scene.tile_size).astype(int)
+    last = np.ceil((middle + half) / scene.tile_size).astype(int)
+    limits_low, limits_high = scene.tiles.min(0), scene.tiles.max(0) + 1
+    if (last <= limits_low).any() or (first >= limits_high).any():
+        raise UserError("There are no scan points near the click; click on the scan itself.")
+    first, last = np.maximum(first, limits_low), np.minimum(last, limits_high)
+    return TileBox(int(first[0]), int(first[1]), int(last[0]), int(last[1]))
+
+
+def _grow(scene: Scene, region: Region, mask: torch.Tensor) -> TileBox | None:
+    """A larger box where the mask touches the region's border and the scan goes on there; None where it may stay."""
+    box = region.box
+    inside = region.points.xyz[mask]
+    if not len(inside):
+        return None
+    rim = TRAINED_VOXEL * 2
+    frame = (region.frame[:2] - scene.origin[:2]) * region.scale
+    low, high = (inside[:, :2].amin(0).cpu().numpy() + frame), (inside[:, :2].amax(0).cpu().numpy() + frame)
+    tile = TILE * TRAINED_VOXEL
+    step = int(np.ceil(MARGIN / tile))
+    limits_low, limits_high = scene.tiles.min(0), scene.tiles.max(0) + 1
+    x0, y0, x1, y1 = box.x0, box.y0, box.x1, box.y1
+    if low[0] < x0 * tile + rim:
+        x0 = max(x0 - step, int(limits_low[0]))
+    if low[1] < y0 * tile + rim:
+        y0 = max(y0 - step, int(limits_low[1]))
+    if high[0] > x1 * tile - rim:
+        x1 = min(x1 + step, int(limits_high[0]))
+    if high[1] > y1 * tile - rim:
+        y1 = min(y1 + step, int(limits_high[1]))
+    grown = TileBox(x0, y0, x1, y1)
+    if grown == box:
+        return None
+    tiles = scene.tiles_inside(grown)
+    voxels = int((scene.tile_starts[tiles + 1] - scene.tile_starts[tiles]).sum())
+    return grown if len(region.points) < voxels <= MAX_REGION_VOXELS else None
+
+
+def _obey(
+    mask: np.ndarray, probabilities: np.ndarray, scene: Scene, region: Region, clicks: Sequence[Click]
+) -> None:
+    """Give every clicked vertex its label, in order; a click without a vertex means the point nearest to it."""
+    for click in clicks:
+        vertex = click.vertex
+        if vertex < 0:
+            offset = (np.asarray(click.position) - scene.origin).astype(np.float32)
+            nearest = np.square(scene.points[region.rows] - offset).sum(1).argmin()
+            vertex = int(scene.order[region.rows[nearest]])
+        mask[vertex] = click.positive
+        probabilities[vertex] = 255 if click.positive else 0
