@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Set up and run Scanpick from a checkout: `python install.py demo` is all it takes.
+
+Needs Python 3.10 or newer and nothing else; all it makes lies in `.venv` and the user's cache folder.
+"""
+
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036  (told, not crashed)
+    sys.exit(
+        "Scanpick needs Python 3.10 or newer; run install.py with one, e.g. `python3.11 install.py demo`."
+    )
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
+
+from installer import bpy_environments, environment, extension, minkowski, testing
+from installer.console import CommandFailed, InstallError, say
+from installer.paths import REPOSITORY
+from installer.torch_build import DEVICES
+
+
+def demo(options: argparse.Namespace, rest: list[str]) -> int:
+    """Segment the bundled sample scan (or --scan FILE) in a Blender without a window, and report."""
+    python = environment.ensure(options.device)
+    blender = [options.blender] if options.blender else [bpy_environments.first_environment()]
+    zips = extension.build(python)
+    command = [python, "-m", "inference_server.demo", "--blender", *blender, "--extensions", zips, *rest]
+    return _start(command, options.device)
+
+
+def test(options: argparse.Namespace, rest: list[str]) -> int:
+    """Run all tests that this machine can run; what follows is passed to pytest."""
+    return testing.run_tests(options.device, rest)
+
+
+def blender(options: argparse.Namespace, rest: list[str]) -> int:
+    """Build the add-on, check it with Blender's own tool and install it into the Blenders found."""
+    extension.install(environment.ensure(options.device), options.blender)
+    return 0
+
+
+def serve(options: argparse.Namespace, rest: list[str]) -> int:
+    """Start the inference server; what follows is passed to `python -m inference_server serve`."""
+    python = environment.ensure(options.device)
+    return _start([python, "-m", "inference_server", "serve", *rest], options.device)
+
+
+def build_minkowski(options: argparse.Namespace, rest: list[str]) -> int:
+    """Build MinkowskiEngine, the second engine (Linux; some ten minutes)."""
+    minkowski.install(environment.ensure(options.device))
+    say("MinkowskiEngine is ready: `python install.py serve --engine minkowski` runs it.")
+    return 0
+
+
+COMMANDS = {"demo": demo, "test": test, "blender": blender, "serve": serve, "minkowski": build_minkowski}
+
+
+def _start(command: list[object], device: str) -> int:
+    """Run a program of `.venv` in the user's own terminal; returns its exit code."""
+    arguments = [str(part) for part in command] + (["--device", device] if device != "auto" else [])
+    done = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    return done.returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out one command; every failure is one sentence and exit code 1."""
+    parser = argparse.ArgumentParser(
+        prog="install.py",
+        description="Set up and run Scanpick.",
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        text = function.__doc__.splitlines()[0]
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--device", choices=DEVICES, default="auto", help="what the network runs on")
+        if name in ("blender", "demo"):
+            command.add_argument("--blender", type=Path, metavar="PATH", help="the Blender to use")
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command in ("blender", "minkowski"):
+        parser.error(f"{options.command} does not know {rest[0]}")
+    try:
+        return COMMANDS[options.command](options, rest)
+    except InstallError as error:
+        if isinstance(error, CommandFailed) and error.tail:
+            say("\n".join("    | " + line for line in error.tail.splitlines()[-12:]))
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; running the same command again goes on from here.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What `install.py` does, in modules that import the standard library only (Python 3.10 and newer)."""

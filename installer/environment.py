@@ -1,0 +1,162 @@
+"""The repository's own `.venv`: made when missing, checked in a moment when it is there, mended."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from . import debian
+from .console import CommandFailed, InstallError, run, say, try_run
+from .interpreters import SUPPORTED
+from .paths import LOG, REPOSITORY, VENV, torch_release, venv_python
+from .torch_build import choose_device, find_driver, fits, torch_attempts
+
+_STAMP = VENV / "scanpick.json"
+PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
+_TOO_NEW = 27  # of pip: the first major release not tried
+
+# Runs inside the environment: names of requirements (with the extras given) that are not installed.
+_MISSING = """
+import importlib.metadata as m, re, sys
+missing = []
+for line in m.requires("scanpick") or []:
+    requirement, _, marker = line.partition(";")
+    extra = re.search(r"extra\\s*==\\s*['\\"](\\w+)", marker)
+    name = re.match(r"[\\w.-]+", requirement)[0]
+    if extra is None or extra[1] in sys.argv[1:]:
+        try:
+            m.version(name)
+        except m.PackageNotFoundError:
+            missing.append(name)
+print(*missing)
+"""
+
+
+def ensure(device: str = "auto", extras: tuple[str, ...] = ()) -> Path:
+    """The interpreter of `.venv` with everything that pyproject.toml asks for; made or mended where needed.
+
+    device: "auto", "cpu", "cuda" or "mps"; "auto" keeps the build that is there. Raises InstallError.
+    """
+    stamp = _read_stamp()
+    python = venv_python(VENV)
+    if stamp and (device == "auto" or fits(device, stamp["cuda"])) and _whole(python, stamp, extras):
+        return python
+    if not SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1]:
+        raise InstallError(
+            "This is Python {}.{}; run install.py with one from {}.{} to {}.{}.".format(
+                *sys.version_info[:2], *SUPPORTED[0], *SUPPORTED[1]
+            )
+        )
+    say(f"Setting up {VENV} (once; the log is in {LOG.name} there)")
+    _make_venv(python)
+    _STAMP.unlink(missing_ok=True)
+    pip_install(python, [f"pip>=25.1,<{_TOO_NEW}"], "Updating pip, which goes on with interrupted downloads")
+    version, cuda = _install_torch(python, device, stamp)
+    extras = tuple(sorted({*extras, *(stamp["extras"] if stamp else ())}))
+    suffix = f"[{','.join(extras)}]" if extras else ""
+    pip_install(python, ["-e", f"{REPOSITORY}{suffix}"], "Installing Scanpick and what it needs")
+    _STAMP.write_text(json.dumps({"pyproject": _digest(), "torch": version, "cuda": cuda, "extras": extras}))
+    return python
+
+
+def pip_install(python: Path, arguments: list[str], what: str) -> None:
+    """Run `pip install` in an environment with visible progress. Raises CommandFailed."""
+    raw = ["--progress-bar", "raw"] if _pip_has_raw_progress(python) else []
+    try:
+        run([python, *PIP, "install", *raw, *arguments], what, log=LOG)
+    except CommandFailed as error:
+        raise CommandFailed(f"{what} failed; {explain(error.tail)}", error.tail) from error
+
+
+def explain(tail: str) -> str:
+    """What pip's last lines mean, and what to do, as the second half of a sentence."""
+    low = tail.lower()
+    if "no space left" in low or "errno 28" in low:
+        return "the disk is full: free some space and run this again."
+    if "no matching distribution" in low and "connection" not in low and "temporary failure" not in low:
+        return "there is no such package for this system and Python: try Python 3.11 and see the log."
+    if any(sign in low for sign in ("connection", "timed out", "temporary failure", "name resolution")):
+        return "the network or the package index did not answer: run this again, finished downloads are kept."
+    if "permission denied" in low:
+        return "a folder could not be written: see the log, and who owns that folder."
+    return f"see {LOG} and run this again."
+
+
+def _make_venv(python: Path) -> None:
+    if try_run([python, "-c", "import pip"]) is not None:
+        return
+    if VENV.exists():
+        shutil.rmtree(VENV, ignore_errors=True)
+    if try_run([sys.executable, "-c", "import venv, ensurepip"]) is None:
+        debian.ensure(["python{}.{}-venv".format(*sys.version_info[:2])], "Python's module venv is missing")
+    done = subprocess.run(
+        [sys.executable, "-m", "venv", str(VENV)], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise CommandFailed(
+            f"The environment {VENV} could not be made; can the folder be written, has the disk space?",
+            done.stdout + done.stderr,
+        )
+
+
+def _install_torch(python: Path, device: str, stamp: dict | None) -> tuple[str, str | None]:
+    """Install the build for the device; returns (torch's version, CUDA version of its build or None)."""
+    driver = find_driver()
+    if device == "auto" and stamp:  # repairing: keep the build chosen before
+        device = "cuda" if stamp["cuda"] and driver else choose_device("auto", None)
+    chosen = choose_device(device, driver)
+    present = installed_torch(python)
+    if present and present[0].partition("+")[0] == torch_release() and fits(chosen, present[1]):
+        return present
+    force = ["--force-reinstall"] if present else []
+    attempts = torch_attempts(torch_release(), chosen, driver)
+    for number, arguments in enumerate(attempts, 1):
+        place = f" (source {number} of {len(attempts)})" if number > 1 else ""
+        try:
+            pip_install(
+                python, [*arguments, *force], f"Installing PyTorch {torch_release()} for {chosen}{place}"
+            )
+        except CommandFailed:
+            if number == len(attempts):
+                raise
+            continue
+        version, cuda = installed_torch(python) or ("", None)
+        if version and fits(chosen, cuda):
+            return version, cuda
+    raise InstallError(
+        f"pip installed a PyTorch that is not the build for {chosen}; delete {VENV}, look for PyTorch in "
+        "`pip config list`, and run this again."
+    )
+
+
+def installed_torch(python: Path) -> tuple[str, str | None] | None:
+    """(version, CUDA version of the build or None) of an environment's torch; None if it does not import."""
+    code = "import json, torch; print(json.dumps([torch.__version__, torch.version.cuda]))"
+    answer = try_run([python, "-c", code], 120)
+    return tuple(json.loads(answer.splitlines()[-1])) if answer else None
+
+
+def _whole(python: Path, stamp: dict, extras: tuple[str, ...]) -> bool:
+    if stamp["pyproject"] != _digest() or not set(extras) <= set(stamp["extras"]):
+        return False
+    answer = try_run([python, "-c", _MISSING, *stamp["extras"]])
+    return answer is not None and not answer.strip()
+
+
+def _read_stamp() -> dict | None:
+    try:
+        stamp = json.loads(_STAMP.read_text())
+        return stamp if {"pyproject", "torch", "cuda", "extras"} <= stamp.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _digest() -> str:
+    return hashlib.sha256((REPOSITORY / "pyproject.toml").read_bytes()).hexdigest()
+
+
+def _pip_has_raw_progress(python: Path) -> bool:
+    version = try_run([python, "-c", "import pip; print(pip.__version__)"]) or "0"
+    return tuple(int(part) for part in version.split(".")[:2] if part.strip().isdigit()) >= (24, 1)
