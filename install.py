@@ -12,13 +12,11 @@ if sys.version_info < (3, 10):  # noqa: UP036  (told, not crashed)
     )
 
 import argparse
-import os
 import subprocess
 from pathlib import Path
 
 from installer import bpy_environments, environment, extension, minkowski, testing
 from installer.console import CommandFailed, InstallError, say
-from installer.paths import REPOSITORY
 from installer.torch_build import DEVICES
 
 
@@ -27,7 +25,10 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
     python = environment.ensure(options.device)
     blender = [options.blender] if options.blender else [bpy_environments.first_environment()]
     zips = extension.build(python)
-    command = [python, "-m", "inference_server.demo", "--blender", *blender, "--extensions", zips, *rest]
+    command = [python, "-m", "inference_server.demo", "--blender", *blender, "--extensions", zips]
+    for name in ("scan", "clicks", "out"):
+        if value := getattr(options, name):
+            command += [f"--{name}", value]
     return _start(command, options.device)
 
 
@@ -61,26 +62,26 @@ COMMANDS = {"demo": demo, "test": test, "blender": blender, "serve": serve, "min
 def _start(command: list[object], device: str) -> int:
     """Run a program of `.venv` in the user's own terminal; returns its exit code."""
     arguments = [str(part) for part in command] + (["--device", device] if device != "auto" else [])
-    done = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    done = subprocess.run(arguments)
     return done.returncode
 
 
 def main(arguments: list[str]) -> int:
     """Carry out one command; every failure is one sentence and exit code 1."""
-    parser = argparse.ArgumentParser(
-        prog="install.py",
-        description="Set up and run Scanpick.",
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="install.py", description="Set up and run Scanpick.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
         text = function.__doc__.splitlines()[0]
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument("--device", choices=DEVICES, default="auto", help="what the network runs on")
         if name in ("blender", "demo"):
             command.add_argument("--blender", type=Path, metavar="PATH", help="the Blender to use")
+        if name == "demo":
+            command.add_argument("--scan", metavar="FILE", help="a scan of your own")
+            command.add_argument("--clicks", metavar="FILE", help="where to click, for scans without labels")
+            command.add_argument("--out", metavar="DIR", help="where the results go (demo_output)")
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command in ("blender", "minkowski"):
+    if rest and options.command not in ("test", "serve"):
         parser.error(f"{options.command} does not know {rest[0]}")
     try:
         return COMMANDS[options.command](options, rest)

@@ -59,7 +59,7 @@ def install(python: Path, chosen: Path | None) -> None:
     if not blenders:
         _validate_without_blender(zips)
         raise InstallError(
-            f"No Blender was found: give one with --blender PATH, or drag a zip from {zips[0].parent} into it."
+            f"No Blender was found: give one with --blender PATH, or drag a zip of {zips[0].parent} into it."
         )
     for program, version in blenders.items():
         _install_into(program, version, zips)
