@@ -88,18 +88,23 @@ def see(points: np.ndarray, normals: np.ndarray, poses, rng: Rng, *, half_angle=
     view = np.full(n, -1, dtype=np.int32)
     tan_x, tan_y = np.tan(half_angle[0]), np.tan(half_angle[1])
     rows = int(pixels * tan_y / tan_x)
+    axes = [np.ascontiguousarray(points[:, k]) for k in range(3)]
+    facing = [np.ascontiguousarray(normals[:, k]) for k in range(3)]
     for number, (centre, rotation) in enumerate(poses):
         reach = far * rng.uniform(0.75, 1.1)
-        local = points - centre.astype(np.float32)
-        z = local @ rotation[2].astype(np.float32)
-        candidates = np.flatnonzero((z > near) & (z < reach))
-        if not len(candidates):
+        ahead, centre = rotation[2].astype(np.float32), centre.astype(np.float32)
+        z = axes[0] * ahead[0] + axes[1] * ahead[1] + axes[2] * ahead[2] - ahead @ centre
+        found = np.flatnonzero((z > near) & (z < reach))
+        z = z[found]
+        ray = [axes[k][found] - centre[k] for k in range(3)]
+        (ax, ay, az), (bx, by, bz) = rotation[0].astype(np.float32), rotation[1].astype(np.float32)
+        x = (ray[0] * ax + ray[1] * ay + ray[2] * az) / z
+        y = (ray[0] * bx + ray[1] * by + ray[2] * bz) / z
+        inside = np.flatnonzero((np.abs(x) < tan_x) & (np.abs(y) < tan_y))
+        if not len(inside):
             continue
-        local, z = local[candidates], z[candidates]
-        x = local @ rotation[0].astype(np.float32) / z
-        y = local @ rotation[1].astype(np.float32) / z
-        inside = (np.abs(x) < tan_x) & (np.abs(y) < tan_y)
-        candidates, z, x, y, local = candidates[inside], z[inside], x[inside], y[inside], local[inside]
+        found, z, x, y = found[inside], z[inside], x[inside], y[inside]
+        ray = [r[inside] for r in ray]
         column = ((x / tan_x + 1) * 0.5 * pixels).astype(np.int32)
         row = ((y / tan_y + 1) * 0.5 * rows).astype(np.int32)
         buffer = np.full((rows + 2) * (pixels + 2), np.inf, dtype=np.float32)
@@ -111,13 +116,16 @@ def see(points: np.ndarray, normals: np.ndarray, poses, rng: Rng, *, half_angle=
         np.minimum.at(coarse, coarse_pixel, z)
         front, wide = buffer[pixel], coarse[coarse_pixel]
         front = np.where(wide < 1.6, wide, front)
-        range_ = np.linalg.norm(local, axis=1)
-        incidence = np.abs((local * normals[candidates]).sum(axis=1)) / np.maximum(range_, 1e-6)
+        # What lies far behind the front needs no closer look.
+        hit = np.flatnonzero(z <= front + 0.35 + 0.1 * z)
+        found, z, front = found[hit], z[hit], front[hit]
+        ray = [r[hit] for r in ray]
+        range_ = np.sqrt(ray[0] ** 2 + ray[1] ** 2 + ray[2] ** 2)
+        dot = ray[0] * facing[0][found] + ray[1] * facing[1][found] + ray[2] * facing[2][found]
+        incidence = np.abs(dot) / np.maximum(range_, 1e-6)
         slope = np.minimum(np.sqrt(1 - np.minimum(incidence, 1) ** 2) / np.maximum(incidence, 0.08), 8)
         tolerance = 0.015 + z * (2 * tan_x / pixels) * (0.6 + 0.9 * slope)
-        ok = z <= front + tolerance
-        ok &= incidence > 0.06
-        better = ok & (range_ < distance[candidates])
-        hit = candidates[better]
+        better = (z <= front + tolerance) & (incidence > 0.06) & (range_ < distance[found])
+        hit = found[better]
         distance[hit], cosine[hit], view[hit] = range_[better], incidence[better], number
     return Views(distance, cosine, view, list(poses))

@@ -1,6 +1,7 @@
 """From what the camera saw to what a scan looks like: light, noise, holes, fusion into vertices, missing labels."""
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from .camera import Views
 
@@ -9,42 +10,69 @@ Rng = np.random.Generator
 
 def smooth_field(points: np.ndarray, rng: Rng, scale: float, waves: int = 6) -> np.ndarray:
     """A smooth random function of position, about zero mean and unit deviation, (n,) float32."""
-    k = (rng.normal(size=(3, waves)) / scale).astype(np.float32)
+    k = (rng.normal(size=(waves, 3)) / scale).astype(np.float32)
     phase = rng.uniform(0, 2 * np.pi, waves).astype(np.float32)
-    return np.sin(points @ k + phase).sum(axis=1) * np.float32(np.sqrt(2 / waves))
+    total = np.zeros(len(points), dtype=np.float32)
+    x, y, z = (np.ascontiguousarray(points[:, axis]) for axis in range(3))
+    for (a, b, c), shift in zip(k, phase, strict=True):
+        total += np.sin(a * x + b * y + c * z + shift)
+    return total * np.float32(np.sqrt(2 / waves))
+
+
+def openness(points: np.ndarray, height: float, rng: Rng, cell: float = 0.1) -> np.ndarray:
+    """How much of what is above a point is free, (n,) in [0,1]: dark under tables, in shelves and in corners.
+
+    A coarse stand-in for ambient occlusion: the share of 10 cm columns around the point that hold something
+    higher, below the ceiling.
+    """
+    low = points[:, 0].min(), points[:, 1].min()
+    column = ((points[:, 0] - low[0]) / cell).astype(np.int32)
+    row = ((points[:, 1] - low[1]) / cell).astype(np.int32)
+    levels = np.arange(0.05, height - 0.3, 0.12)
+    shape = (column.max() + 1, row.max() + 1)
+    below_ceiling = points[:, 2] < height - 0.3
+    filled = np.zeros((len(levels) + 1, *shape), dtype=np.float32)
+    level = np.clip(((points[:, 2] - levels[0]) / 0.12).astype(np.int32), 0, len(levels))
+    filled[level[below_ceiling], column[below_ceiling], row[below_ceiling]] = 1
+    above = np.maximum.accumulate(filled[::-1], axis=0)[::-1]
+    above = np.concatenate([above[1:], np.zeros((1, *shape), dtype=np.float32)])
+    radius = int(rng.integers(3, 7))
+    blurred = uniform_filter1d(uniform_filter1d(above, radius, axis=1), radius, axis=2)
+    return 1 - blurred[level, column, row]
 
 
 def shade(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, height: float, rng: Rng) -> np.ndarray:
-    """Colours under ambient light, two or three soft lamps and a smooth uneven field; (n,3) float32."""
+    """Colours under ambient light, two or three soft lamps, half-shadows and a smooth uneven field; (n,3) float32."""
     light = np.full(len(points), rng.uniform(0.45, 0.7), dtype=np.float32)
-    low, high = points.min(axis=0), points.max(axis=0)
+    x, y, z = (np.ascontiguousarray(points[:, axis]) for axis in range(3))
+    low, high = (x.min(), y.min()), (x.max(), y.max())
     for _ in range(int(rng.integers(1, 4))):
-        lamp = rng.uniform(low, high)
-        lamp[2] = height * rng.uniform(0.75, 1.1)
-        to = lamp.astype(np.float32) - points
-        r = np.linalg.norm(to, axis=1)
-        facing = np.abs((to * normals).sum(axis=1)) / np.maximum(r, 0.1)
-        light += rng.uniform(0.15, 0.5) * (0.3 + 0.7 * facing) / (1 + (r / rng.uniform(1.5, 4)) ** 2) * 1.5
+        lamp = [rng.uniform(low[0], high[0]), rng.uniform(low[1], high[1]), height * rng.uniform(0.75, 1.1)]
+        dx, dy, dz = np.float32(lamp[0]) - x, np.float32(lamp[1]) - y, np.float32(lamp[2]) - z
+        r2 = dx * dx + dy * dy + dz * dz
+        facing = np.abs(dx * normals[:, 0] + dy * normals[:, 1] + dz * normals[:, 2]) / np.sqrt(r2 + 0.01)
+        reach = rng.uniform(1.5, 4) ** 2
+        light += np.float32(rng.uniform(0.2, 0.7)) * (0.3 + 0.7 * facing) / (1 + r2 / np.float32(reach))
     light *= 0.88 + 0.12 * np.abs(normals[:, 2])
-    light *= 1 + 0.07 * smooth_field(points, rng, 0.8)
-    # Corners and things near the floor get less light.
-    light *= 1 - 0.12 * np.exp(-points[:, 2] / 0.15)
+    light *= 1 - rng.uniform(0.15, 0.5) * (1 - openness(points, height, rng))
+    light *= 1 + 0.07 * smooth_field(points, rng, 0.8, 4)
     return colors * light[:, None]
 
 
 def expose(colors: np.ndarray, view: np.ndarray, rng: Rng) -> np.ndarray:
     """A camera's white balance, exposure that changes from view to view, contrast and low saturation."""
     target = rng.uniform(0.34, 0.58)
-    middle = max(float(np.median(colors)), 0.05)
+    middle = max(float(np.median(colors[::7])), 0.05)
     gain = target / middle
     balance = np.array([1 + rng.normal(0.02, 0.06), 1.0, 1 - rng.normal(0.02, 0.07)], dtype=np.float32)
     drift = np.exp(np.cumsum(rng.normal(0, 0.05, view.max() + 2))).astype(np.float32)
     drift = np.clip(drift / np.median(drift), 0.8, 1.25)
     out = colors * gain * balance * drift[view][:, None]
-    grey = out.mean(axis=1, keepdims=True)
-    out = grey + (out - grey) * rng.uniform(0.55, 1.0)
-    out = np.where(out > 0.8, 0.8 + 0.2 * np.tanh((out - 0.8) / 0.2), out)  # highlights roll off
-    return np.clip(out, 0.0, 1.0)
+    grey = (out[:, :1] + out[:, 1:2] + out[:, 2:]) / 3
+    out = grey + (out - grey) * np.float32(rng.uniform(0.5, 1.0))
+    # Veiling glare lifts the blacks, highlights roll off.
+    out = rng.uniform(0.0, 0.06) + out * 0.95
+    return np.clip(np.where(out > 0.8, 0.8 + 0.2 * np.tanh((out - 0.8) / 0.2), out), 0.0, 1.0)
 
 
 def drift_poses(points: np.ndarray, views: Views, rng: Rng) -> np.ndarray:
@@ -72,23 +100,66 @@ def measure(points: np.ndarray, normals: np.ndarray, views: Views, rng: Rng) -> 
 
 def missing(points: np.ndarray, views: Views, rng: Rng) -> np.ndarray:
     """Which points the sensor loses: grazing views, far surfaces, blotches."""
-    lost = rng.random(len(points)) < 0.5 * (views.cosine < 0.2) * rng.random(len(points))
-    blotch = smooth_field(points, rng, 0.25) * 0.8 + smooth_field(points, rng, 0.07) * 0.5
-    threshold = 2.1 - 0.5 * (views.distance > 3.0) - 0.6 * (views.cosine < 0.25)
+    lost = (views.cosine < 0.2) & (rng.random(len(points)) < 0.3)
+    blotch = smooth_field(points, rng, 0.25, 5) * 0.8 + smooth_field(points, rng, 0.07, 5) * 0.5
+    threshold = rng.uniform(2.0, 2.8) - 0.5 * (views.distance > 3.0) - 0.6 * (views.cosine < 0.25)
     return lost | (blotch > threshold)
+
+
+def cell_keys(points: np.ndarray, cell: float, rng: Rng) -> np.ndarray:
+    """The key (n,) int64 of each point's cell in a randomly shifted grid of `cell` metres."""
+    shift = rng.random(3)
+    key = np.zeros(len(points), dtype=np.int64)
+    for axis in range(3):
+        column = points[:, axis]
+        key = (key << 20) | np.floor((column - column.min()) / cell + shift[axis]).astype(np.int64)
+    return key
+
+
+def runs(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order that sorts the keys, and start and length of each run of equal ones."""
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    start = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return order, start, np.diff(np.concatenate([start, [len(key)]]))
 
 
 def fuse(points, colors, instance, cell: float, rng: Rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One vertex per occupied cell of `cell` metres: the mean position and colour of its points, the label of one
     of them. Rounds edges and lets colours bleed across borders, as volumetric fusion does."""
-    origin = points.min(axis=0) - rng.random(3).astype(np.float32) * cell
-    cells = np.floor((points - origin) / cell).astype(np.int64)
-    key = (cells[:, 0] << 40) | (cells[:, 1] << 20) | cells[:, 2]
-    order = np.argsort(key, kind="stable")
-    sorted_key = key[order]
-    start = np.flatnonzero(np.concatenate([[True], sorted_key[1:] != sorted_key[:-1]]))
-    count = np.diff(np.concatenate([start, [len(key)]])).astype(np.float32)[:, None]
-    position = np.add.reduceat(points[order].astype(np.float64), start) / count
-    color = np.add.reduceat(colors[order].astype(np.float64), start) / count
-    middle = start + (count[:, 0] * rng.random(len(start))).astype(np.int64)
+    order, start, count = runs(cell_keys(points, cell, rng))
+    position, color = (
+        np.stack([np.add.reduceat(array[order, axis], start) / count for axis in range(3)], axis=1)
+        for array in (points.astype(np.float64), colors)
+    )
+    middle = start + (count * rng.random(len(start))).astype(np.int64)
     return position.astype(np.float32), color.astype(np.float32), instance[order][middle]
+
+
+def blur_labels(points: np.ndarray, instance: np.ndarray, rng: Rng) -> np.ndarray:
+    """Labels drawn as people draw them: in some cells of 2 to 6 cm all vertices take the label of one of them."""
+    cell = rng.uniform(0.02, 0.06)
+    order, start, count = runs(cell_keys(points, cell, rng))
+    chosen = instance[order][start + (count * rng.random(len(start))).astype(np.int64)]
+    sloppy = rng.random(len(start)) < rng.uniform(0.2, 0.8)
+    spread = np.repeat(np.where(sloppy, chosen, -2), count)
+    out = instance.copy()
+    changed = spread > -2
+    out[order[changed]] = spread[changed]
+    return out
+
+
+def unlabel(points: np.ndarray, instance: np.ndarray, structure: np.ndarray, rng: Rng) -> np.ndarray:
+    """Labels as far as annotators got: some small instances and some patches have none.
+
+    structure: the instances (m,) that are always labelled as a whole.
+    """
+    out = instance.copy()
+    sizes = np.bincount(np.maximum(instance, 0))
+    share = rng.uniform(0.0, 0.2)
+    skipped = rng.random(len(sizes)) < share * np.where(sizes < 0.02 * len(points), 1.0, 0.15)
+    skipped[structure[structure < len(sizes)]] = False
+    out[(instance >= 0) & skipped[np.maximum(instance, 0)]] = -1
+    patch = smooth_field(points, rng, 0.35, 5)
+    out[patch > rng.uniform(1.9, 3.0)] = -1
+    return out
