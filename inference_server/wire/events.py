@@ -22,8 +22,8 @@ class ConnectionState(Enum):
 class MaskReady:
     """A mask. mask: bool (N,); probabilities: uint8 (N,), 255 = certain, or None; timing: seconds per stage.
 
-    timing has "network", the predictor's other stages, "server" (all of the server's time) and "wire" (the rest
-    of the round trip, the client's own polling interval included).
+    timing has "network", the predictor's other stages, "server" (all of the server's time) and "wire" (the
+    rest of the round trip, the client's own polling interval included).
     """
 
     request: int

@@ -40,7 +40,8 @@ class Link:
         self._socket.connect(address)
 
     def send(self, message: Message) -> bool:
-        """Hand a message to the socket's own thread. False where its queue is full: try again at the next poll."""
+        """Hand a message to the socket's own thread. False where its queue is full: try again at the next
+        poll."""
         try:
             self._socket.send_multipart(encode(message), zmq.DONTWAIT, copy=False)
         except zmq.Again:
@@ -63,7 +64,8 @@ class Link:
             return error
 
     def trouble(self) -> zmq.Event | None:
-        """What the monitor saw: the connection broke, or the handshake was refused. None where all is well."""
+        """What the monitor saw: the connection broke, or the handshake was refused. None where all is
+        well."""
         try:
             return recv_monitor_message(self._monitor, zmq.DONTWAIT)["event"]
         except zmq.Again:

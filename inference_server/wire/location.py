@@ -58,10 +58,11 @@ def read() -> Installation | None:
 
 
 def write(installation: Installation) -> Path:
-    """Record an installation; the old record stays whole until the new one is. Raises OSError. Returns the file."""
+    """Record an installation; the old record stays whole until the new one is. Raises OSError. Returns the
+    file."""
     file = record_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(f".{os.getpid()}.tmp")
     fresh.write_text(json.dumps(asdict(installation), indent=2) + "\n", encoding="utf-8")
-    os.replace(fresh, file)
+    fresh.replace(file)
     return file

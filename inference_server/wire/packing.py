@@ -1,7 +1,8 @@
-"""Masks and probabilities as few bytes: packed bits, and only the blocks that are not zero where that is smaller.
+"""Masks and probabilities as few bytes: packed bits, and only the blocks that are not zero where that is
+smaller.
 
-An object fills a small part of a large scan, so most of its mask is zero; leaving those blocks out keeps a reply's
-size at the object's size, and it needs no memory of what the other side holds.
+An object fills a small part of a large scan, so most of its mask is zero; leaving those blocks out keeps a
+reply's size at the object's size, and it needs no memory of what the other side holds.
 """
 
 import numpy as np
@@ -12,7 +13,8 @@ BLOCK_BYTES = 64
 
 
 def pack_mask(mask: np.ndarray) -> dict[str, np.ndarray]:
-    """bool (N,) -> arrays of a message: `mask` packed bits (lowest bit first), or its non-zero blocks + `mask_blocks`."""
+    """bool (N,) -> arrays of a message: `mask` packed bits (lowest bit first), or its non-zero blocks +
+    `mask_blocks`."""
     return _pack("mask", np.packbits(mask, bitorder="little"))
 
 

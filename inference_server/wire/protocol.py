@@ -1,6 +1,8 @@
-"""Messages on the wire: a JSON header frame and one raw frame per array. docs/protocol.md tells the whole protocol.
+"""Messages on the wire: a JSON header frame and one raw frame per array. docs/protocol.md tells the whole
+protocol.
 
-Everything that arrives is checked here before anything is allocated for it: sizes, types, shapes against bytes.
+Everything that arrives is checked here before anything is allocated for it: sizes, types, shapes against
+bytes.
 """
 
 import hashlib
@@ -9,7 +11,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,13 @@ _DTYPES = {
 _MAX_DIMENSIONS = 2
 
 
-class ErrorCode(StrEnum):
+class _Word(str, Enum):
+    """A word of the protocol; text like any other in JSON and in comparisons."""
+
+    __str__ = str.__str__
+
+
+class ErrorCode(_Word):
     """Why a request was not answered with what it asked for."""
 
     BAD_REQUEST = "bad_request"
@@ -46,7 +54,7 @@ class ErrorCode(StrEnum):
     INTERNAL = "internal"
 
 
-class Request(StrEnum):
+class Request(_Word):
     """What a client may ask."""
 
     HELLO = "hello"
@@ -59,7 +67,7 @@ class Request(StrEnum):
     PING = "ping"
 
 
-class Reply(StrEnum):
+class Reply(_Word):
     """What a server may say."""
 
     INFO = "info"
@@ -257,7 +265,8 @@ class Arguments:
 
 
 def array_of(message: Message, name: str, dtype: str, columns: int | None = None) -> np.ndarray:
-    """An array of a message with the dtype and number of columns that its type asks for (None: one dimension)."""
+    """An array of a message with the dtype and number of columns that its type asks for (None: one
+    dimension)."""
     array = message.arrays.get(name)
     if array is None or array.dtype != _DTYPES[dtype]:
         raise ProtocolError(ErrorCode.BAD_REQUEST, f"The array '{name}' of {dtype} is missing.")
@@ -267,13 +276,15 @@ def array_of(message: Message, name: str, dtype: str, columns: int | None = None
 
 
 class SceneHasher:
-    """SHA-256 of a scene, fed chunk by chunk in order, so that both sides can hash while they do other things."""
+    """SHA-256 of a scene, fed chunk by chunk in order, so that both sides can hash while they do other
+    things."""
 
     def __init__(self, points: int, has_colors: bool):
         self._digest = hashlib.sha256(b"scanpick scene 1" + struct.pack("<Q?", points, has_colors))
 
     def update(self, positions: np.ndarray, colors: np.ndarray | None) -> None:
-        """Add the next chunk: float32 (n, 3) and uint8 (n, 3), contiguous; n = CHUNK_POINTS but for the last."""
+        """Add the next chunk: float32 (n, 3) and uint8 (n, 3), contiguous; n = CHUNK_POINTS but for the
+        last."""
         self._digest.update(memoryview(positions.reshape(-1)).cast("B"))
         if colors is not None:
             self._digest.update(memoryview(colors.reshape(-1)).cast("B"))

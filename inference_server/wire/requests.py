@@ -34,7 +34,8 @@ class PutScene:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Part of a scene: float32 (n, 3) positions and uint8 (n, 3) colours or None, from point index * CHUNK_POINTS."""
+    """Part of a scene: float32 (n, 3) positions and uint8 (n, 3) colours or None, from point index *
+    CHUNK_POINTS."""
 
     scene: str
     index: int
@@ -61,7 +62,8 @@ class Chunk:
 class Predict:
     """Asks for the mask of one object. The answer depends on nothing but the weights, the scene and this.
 
-    positions: float64 (n, 3) metres; vertices: int64 (n,), -1 = none; positive: uint8 (n,); all in clicking order.
+    positions: float64 (n, 3) metres; vertices: int64 (n,), -1 = none; positive: uint8 (n,); all in clicking
+    order.
     deadline: seconds after which an answer that has not begun is not wanted any more, or None.
     """
 
@@ -209,5 +211,7 @@ def error_message(request: int, code: ErrorCode, sentence: str) -> Message:
 def read_error(message: Message) -> tuple[ErrorCode, str]:
     """Code and sentence of an error; a code that this version doesn't know reads as internal."""
     sentence = Arguments(message.args).text("message", longest=2000)
-    code = message.args.get("code")
-    return (ErrorCode(code) if code in set(ErrorCode) else ErrorCode.INTERNAL), sentence
+    try:
+        return ErrorCode(message.args.get("code")), sentence
+    except ValueError:
+        return ErrorCode.INTERNAL, sentence

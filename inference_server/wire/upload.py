@@ -1,6 +1,7 @@
 """A scene on the client's side: its arrays, its hash, and how much of it the server has."""
 
 import time
+from collections.abc import Iterator
 from enum import Enum
 
 import numpy as np
@@ -97,3 +98,81 @@ class Upload:
     def _part(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
         part = slice(index * CHUNK_POINTS, (index + 1) * CHUNK_POINTS)
         return self.positions[part], None if self.colors is None else self.colors[part]
+
+
+class Uploads:
+    """The scenes of one client. Scenes with the same content become one as soon as their hashes are known."""
+
+    def __init__(self):
+        self._uploads: list[Upload] = []
+        self._last: Upload | None = None
+
+    def __iter__(self) -> Iterator[Upload]:
+        return iter(self._uploads)
+
+    def add(self, upload: Upload) -> None:
+        self._uploads.append(upload)
+        self._last = upload
+
+    def use(self, key: str) -> Upload:
+        """The scene of a key, now the one that is worked on. Raises KeyError for one that was dropped."""
+        self._last = self.find(key)
+        self._last.wanted = True
+        return self._last
+
+    def find(self, key: str) -> Upload:
+        """The scene of a key. Raises KeyError for one that was dropped."""
+        for upload in self._uploads:
+            if key in upload.keys:
+                return upload
+        raise KeyError(key)
+
+    def of_request(self, request: int) -> Upload | None:
+        """The scene that is on its way under this request id."""
+        for upload in self._uploads:
+            if upload.request == request and upload.stage in (Stage.ASKED, Stage.UPLOADING):
+                return upload
+        return None
+
+    def drop(self, key: str) -> Upload | None:
+        """Forget a key; returns the scene where that was its last one. Raises KeyError for one that was
+        dropped."""
+        upload = self.find(key)
+        upload.keys.discard(key)
+        if upload.keys:
+            return None
+        self._uploads.remove(upload)
+        if self._last is upload:
+            self._last = None
+        return upload
+
+    def forget(self, needed: set[str]) -> None:
+        """The connection is gone. Only the scene that is worked on and those of `needed` keys are sent again
+        at once."""
+        for upload in self._uploads:
+            if upload.stage is Stage.READY:
+                upload.wanted = upload is self._last or bool(upload.keys & needed)
+            upload.forget()
+
+    @property
+    def hashing(self) -> bool:
+        return any(upload.stage is Stage.HASHING for upload in self._uploads)
+
+    def hash_until(self, deadline: float) -> list[tuple[Upload, set[str]]]:
+        """Hash on. Returns scenes that turned out to be known already, with the keys that are new for
+        them."""
+        merged = []
+        for upload in [upload for upload in self._uploads if upload.stage is Stage.HASHING]:
+            if not upload.hash_until(deadline):
+                break
+            twin = next((other for other in self._uploads if other.hash == upload.hash), upload)
+            if twin is not upload:
+                self._uploads.remove(upload)
+                twin.keys |= upload.keys
+                twin.wanted = True
+                if twin.stage is Stage.FAILED:
+                    twin.forget()
+                if self._last is upload:
+                    self._last = twin
+                merged.append((twin, upload.keys))
+        return merged
