@@ -11,6 +11,7 @@ from .errors import UserError
 
 COMMANDS = {
     "rooms": "data.rooms.command",
+    "train": "training.command",
 }
 """Command name -> module below this package that holds `command`, a plain function with typer annotations."""
 

@@ -70,7 +70,7 @@ class CropGroups(Dataset):
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """positions float32 (N, 3), colors uint8 (N, 3), instance int32 (N,), structure: ids of floor, wall, ceiling."""
     with np.load(path, allow_pickle=False) as file:
-        names = {int(k): v for k, v in json.loads(str(file["names"])).items()}
+        names = {int(k): v for k, v in json.loads(str(file["names"]))["names"].items()}
         arrays = {key: file[key] for key in ("positions", "instance")}
         arrays["colors"] = file["colors"] if "colors" in file.files else None
     arrays["structure"] = np.array([i for i, name in names.items() if name in STRUCTURE], int)
