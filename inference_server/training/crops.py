@@ -43,7 +43,7 @@ class CropGroups(Dataset):
     def __init__(self, sources: list[Source], groups: int, crops: int, seed: int, max_voxels: int):
         self.groups, self.crops, self.seed, self.max_voxels = groups, crops, seed, max_voxels
         self.sources = sources
-        self.files = [sorted(source.folder.glob("*.npz")) for source in sources]
+        self.files = [sorted(source.folder.glob("[!.]*.npz")) for source in sources]
         for source, files in zip(sources, self.files, strict=True):
             if not files:
                 raise UserError(f"There are no .npz scans in {source.folder}; make some with the `rooms` command.")
