@@ -43,18 +43,22 @@ def walking_path(plan: Plan, rng: Rng, count: int) -> list[tuple[np.ndarray, np.
         return np.array([plan.width, plan.depth]) * rng.uniform(0.3, 0.6, 2)
 
     stops = [spot() for _ in range(max(3, count // 4))]
-    poses, heading = [], rng.uniform(0, 2 * np.pi)
     height = rng.uniform(1.2, 1.75)
+    poses = []
     for k in range(count):
         at = k / count * (len(stops) - 1)
         i = min(int(at), len(stops) - 2)
         p = stops[i] + (at - i) * (stops[i + 1] - stops[i])
         if not plan.inside(p[None])[0]:
             p = stops[i]
-        heading += rng.normal(2.4, 0.9)  # a turn of about 140 degrees between stored views covers the room
-        pitch = rng.normal(-0.42, 0.28)
-        direction = np.array([np.cos(heading) * np.cos(pitch), np.sin(heading) * np.cos(pitch), np.sin(pitch)])
-        poses.append((np.array([p[0], p[1], height + rng.normal(0, 0.12)]), look(direction)))
+        # One aims at things, from a step or two away; sometimes at the walls above them.
+        for _ in range(10):
+            target = np.array([*(rng.random(2) * [plan.width, plan.depth]), rng.uniform(-0.1, 1.7)])
+            away = np.linalg.norm(target[:2] - p)
+            if 0.8 < away < 4.0 and plan.inside(target[None, :2])[0]:
+                break
+        eye = np.array([p[0], p[1], height + rng.normal(0, 0.12)])
+        poses.append((eye, look(target - eye)))
     return poses
 
 

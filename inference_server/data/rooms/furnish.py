@@ -48,7 +48,7 @@ def reserve_wall(plan: Plan, rng: Rng, surface: Surface, gap: float | None = Non
     low, high = surface.points.min(axis=0), surface.points.max(axis=0)
     w, d = high[0] - low[0], high[1] - low[1]
     off = rng.uniform(0.0, 0.06) if gap is None else gap
-    for _ in range(6):
+    for _ in range(12):
         found = find_place(plan, rng, w, z, high[2] + z)
         if not found:
             return None
@@ -71,7 +71,7 @@ def to_wall(wall: Wall, surface: Surface, s: float, off: float, z: float = 0.0) 
     return on_wall(wall, centred, s, z, off)
 
 
-def against_wall(scene: Scene, plan: Plan, role: str, topped: float = 0.6, procedural: float = 0.35) -> Surface | None:
+def against_wall(scene: Scene, plan: Plan, role: str, topped: float = 0.7, procedural: float = 0.35) -> Surface | None:
     """One piece of furniture against a wall, with things on it."""
     got = get(scene, role, procedural)
     if not got:
@@ -86,9 +86,10 @@ def against_wall(scene: Scene, plan: Plan, role: str, topped: float = 0.6, proce
         middle = placed.points.mean(axis=0)
         placed = placed.moved(-middle).moved(middle, scene.rng.normal(0, 0.04))
     add(scene, placed, name, key)
-    if scene.rng.random() < topped and role not in ("chair", "bathroom"):
-        makers = T.SOFT if role in ("bed", "sofa", "armchair") else T.OFFICE if role == "desk" else T.TABLETOP
-        clutter(scene, placed, makers, int(scene.rng.integers(1, 7)))
+    soft = role in ("bed", "sofa", "armchair")
+    if scene.rng.random() < topped + 0.2 * soft and role not in ("chair", "bathroom"):
+        makers = T.SOFT if soft else T.OFFICE if role == "desk" else T.TABLETOP
+        clutter(scene, placed, makers, int(scene.rng.integers(1, {"armchair": 3, "sofa": 6}.get(role, 9))))
     return placed
 
 
@@ -163,7 +164,7 @@ def table_group(scene: Scene, plan: Plan, role: str = "table", chairs: int | Non
     return True
 
 
-def free_spot(plan: Plan, rng: Rng, size, yaw: float = 0.0, tries: int = 20) -> tuple[float, float] | None:
+def free_spot(plan: Plan, rng: Rng, size, yaw: float = 0.0, tries: int = 40) -> tuple[float, float] | None:
     """The centre of a free rectangle of floor, marked taken; None where none was found."""
     for _ in range(tries):
         centre = rng.uniform(0, 1, 2) * [plan.width, plan.depth]

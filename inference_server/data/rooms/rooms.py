@@ -10,7 +10,7 @@ from .catalogue import Catalogue
 from .plan import Plan, make_plan
 from .scene import Scene
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised with every change that alters what a seed gives."""
 
 SPLIT_SEED = {"train": 1, "validation": 2, "test": 3}
@@ -20,11 +20,11 @@ RECIPE_WEIGHTS = (0.18, 0.17, 0.11, 0.19, 0.1, 0.05, 0.06, 0.06, 0.08)
 
 def random_plan(recipe: str, rng: np.random.Generator) -> Plan:
     """Plan of a size that suits the recipe; now and then L-shaped, now and then very large."""
-    low, high = {"bathroom": (2.2, 3.6), "bedroom": (3.0, 5.0), "kitchen": (2.8, 5.2), "hall": (4.0, 10.0),
-                 "meeting": (4.0, 9.0), "office": (3.0, 8.5)}.get(recipe, (3.0, 7.0))
-    width, depth = rng.uniform(low, high), rng.uniform(low, min(high, 7.5))
+    low, high = {"bathroom": (1.7, 3.4), "bedroom": (2.7, 4.6), "kitchen": (2.4, 4.8), "hall": (4.0, 11.0),
+                 "meeting": (3.2, 8.5), "office": (2.7, 8.5), "storage": (2.2, 5.0)}.get(recipe, (3.0, 6.5))
+    width, depth = rng.uniform(low, high), rng.uniform(low, min(high, 8.0))
     if recipe == "hall" and rng.random() < 0.5:
-        width, depth = rng.uniform(5, 10), rng.uniform(1.4, 2.6)
+        width, depth = rng.uniform(5, 11), rng.uniform(1.4, 2.6)
     height = rng.uniform(2.3, 3.0) if recipe not in ("hall", "meeting") else rng.uniform(2.5, 4.0)
     notch = None
     if min(width, depth) > 3.2 and rng.random() < 0.3:
@@ -32,78 +32,90 @@ def random_plan(recipe: str, rng: np.random.Generator) -> Plan:
     return make_plan(width, depth, height, notch)
 
 
-def fill(scene: Scene, plan: Plan, recipe: str) -> None:
-    """Place everything that belongs into a room of this recipe."""
-    rng = scene.rng
+def essentials(scene: Scene, plan: Plan, recipe: str) -> None:
+    """The furniture that makes a room what it is; placed first, while there is space."""
+    rng, n = scene.rng, scene.rng.integers
     area = plan.width * plan.depth
-    n = rng.integers
-    for _ in range(int(n(1, 4))):
-        shell.add_door(scene, plan)
-    if rng.random() < 0.35:
-        shell.add_structure(scene, plan)
-    if recipe in ("kitchen", "mixed") or rng.random() < 0.08:
-        furnish.kitchen(scene, plan)
-    if rng.random() < 0.35:
-        furnish.built_in(scene, plan)
-    for _ in range(int(n(0, 4))):
-        shell.add_window(scene, plan)
 
     def walls(*roles: str) -> None:
         for role in roles:
             furnish.against_wall(scene, plan, role)
 
+    if recipe in ("kitchen", "mixed") or rng.random() < 0.06:
+        furnish.kitchen(scene, plan)
     if recipe in ("living", "mixed"):
-        walls(*["sofa"] * int(n(1, 3)), *["armchair"] * int(n(0, 3)), "cupboard", "floor_lamp")
+        walls(*["sofa"] * int(n(1, 3)))
         furnish.table_group(scene, plan, "coffee_table", 0)
-        if rng.random() < 0.6:
-            furnish.table_group(scene, plan)
+        walls(*["armchair"] * int(n(0, 3)), "cupboard")
         furnish.book_shelf(scene, plan)
         if rng.random() < 0.6:
-            walls("shelf", "screen")
+            furnish.table_group(scene, plan)
+        walls("floor_lamp", *["shelf"] * int(n(0, 2)))
     if recipe == "bedroom":
-        walls(*["bed"] * int(n(1, 3)), "bedside", "bedside", "cupboard", "cupboard", "desk", "chair")
+        walls(*["bed"] * int(n(1, 3)), "cupboard", "bedside", "bedside", "desk", "cupboard", "chair")
         if rng.random() < 0.6:
             furnish.book_shelf(scene, plan)
     if recipe == "kitchen":
-        walls(*["kitchen_unit"] * int(n(1, 4)), "stool")
+        walls(*["kitchen_unit"] * int(n(1, 4)))
         furnish.table_group(scene, plan)
+        walls("stool", "stool")
         furnish.hang(scene, plan, "kitchen_upper")
     if recipe == "office":
-        for _ in range(max(1, int(area / 9 * rng.uniform(0.5, 1.2)))):
+        for _ in range(int(n(1, 4))):
+            walls("desk")
+        for _ in range(max(1, int(area / 8 * rng.uniform(0.4, 1.2)))):
             furnish.table_group(scene, plan, "desk", int(n(1, 3)))
-        walls("desk", "cupboard", "cupboard", "shelf", "chair", "chair")
         for _ in range(int(n(1, 4))):
             furnish.book_shelf(scene, plan)
+        walls("cupboard", "cupboard", "shelf", "chair", "chair")
     if recipe == "meeting":
-        for _ in range(max(1, int(area / 14 * rng.uniform(0.6, 1.3)))):
+        for _ in range(max(1, int(area / 11 * rng.uniform(0.6, 1.3)))):
             furnish.table_group(scene, plan, "table", int(n(3, 11)))
-        walls("cupboard", *["chair"] * int(n(0, 5)))
         shell.add_flat(scene, plan, "whiteboard")
+        walls("cupboard", *["chair"] * int(n(0, 6)))
     if recipe == "bathroom":
         walls(*["bathroom"] * int(n(3, 7)), "cupboard")
     if recipe == "hall":
-        walls(*["cupboard"] * int(n(0, 3)), *["chair"] * int(n(0, 5)), "sofa")
+        walls(*["cupboard"] * int(n(0, 4)), *["chair"] * int(n(0, 6)), *["sofa"] * int(n(0, 3)))
         if rng.random() < 0.5:
             furnish.table_group(scene, plan)
     if recipe == "storage":
-        for _ in range(int(n(2, 5))):
+        for _ in range(int(n(2, 6))):
             furnish.book_shelf(scene, plan)
         furnish.piles(scene, plan, int(n(5, 12)))
+
+
+def fill(scene: Scene, plan: Plan, recipe: str) -> None:
+    """Place everything that belongs into a room of this recipe."""
+    rng, n = scene.rng, scene.rng.integers
+    area = plan.width * plan.depth
+    shell.add_door(scene, plan)
+    if rng.random() < 0.3:
+        shell.add_structure(scene, plan)
+    if rng.random() < 0.3:
+        furnish.built_in(scene, plan)
+    essentials(scene, plan, recipe)
+    for _ in range(int(n(0, 4))):
+        shell.add_window(scene, plan)
+    for _ in range(int(n(0, 3))):
+        shell.add_door(scene, plan)
+    if rng.random() < 0.15:
+        shell.add_drapes(scene, plan)
     for _ in range(int(n(1, 6))):
         shell.add_flat(scene, plan, str(rng.choice(["picture", "picture", "picture", "poster"])))
-    kinds = ["whiteboard", "notice board", "mirror", "cabinet front", "tv", "clock", "radiator", "radiator", "poster"]
-    for _ in range(int(n(1, 5))):
+    kinds = ["whiteboard", "notice board", "mirror", "cabinet front", "cabinet front", "tv", "clock", "radiator", "poster"]
+    for _ in range(int(n(1, 6))):
         shell.add_flat(scene, plan, str(rng.choice(kinds)))
     for _ in range(int(n(0, 3))):
         furnish.wall_shelf(scene, plan)
-    for _ in range(int(n(0, 3))):
+    for _ in range(int(n(0, 4))):
         furnish.hang(scene, plan, "wall_small")
     if rng.random() < 0.5:
         furnish.hang(scene, plan, "wall_large")
     for _ in range(int(n(0, 3))):
         furnish.hang(scene, plan, "ceiling")
-    furnish.piles(scene, plan, int(n(2, 3 + area / 4)))
-    for _ in range(int(n(0, 2))):
+    furnish.piles(scene, plan, int(n(2, 4 + area / 3)))
+    for _ in range(int(n(0, 3))):
         where = furnish.free_spot(plan, rng, (0.9, 0.9))
         if where:
             furnish.add(scene, T.rug(scene.density, rng)[1].moved((*where, 0), rng.uniform(0, 6)), "rug")
@@ -124,7 +136,7 @@ def scan_room(scene: Scene, plan: Plan) -> Scan:
         poses = camera.panoramas(plan, rng, int(rng.integers(1, 2 + max(1, area // 15))))
         views = camera.see(points, normals, poses, rng, far=9.0)
     else:
-        poses = camera.walking_path(plan, rng, int(rng.integers(9, 20) + area * 0.35))
+        poses = camera.walking_path(plan, rng, int(rng.integers(12, 24) + area * rng.uniform(0.3, 0.8)))
         views = camera.see(points, normals, poses, rng, far=rng.uniform(3.2, 5.0))
     keep = views.seen & ~sensor.missing(points, views, rng)
     views = camera.Views(views.distance[keep], views.cosine[keep], views.view[keep], views.poses)
@@ -166,7 +178,7 @@ def generate_room(catalogue: Catalogue, split: str, seed: int) -> Scan:
     recipe = str(rng.choice(RECIPES, p=RECIPE_WEIGHTS))
     plan = random_plan(recipe, rng)
     surface = 2 * plan.width * plan.depth + 2 * (plan.width + plan.depth) * plan.height
-    density = float(np.clip(900_000 / surface, 3500, 9000))
+    density = float(np.clip(800_000 / surface, 2600, 9000))
     scene = Scene(catalogue, split, rng, density)
     fill(scene, plan, recipe)
     shell.build_shell(scene, plan)

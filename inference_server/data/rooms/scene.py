@@ -8,6 +8,8 @@ from . import paint as P
 from .catalogue import Catalogue, Model
 from .surface import Surface, make
 
+THIN = 0.06
+"""Things thinner than this, lying or hanging, hide what they lie on: a depth buffer alone cannot tell."""
 MIN_POINTS = 300
 """A catalogue model gives at least this many raw points, however small."""
 
@@ -39,11 +41,17 @@ class Scene:
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Points, normals, colours (float32) and instance (int32) of everything added."""
         owner = np.repeat(np.array(self.owners, dtype=np.int32), [len(s) for s in self.surfaces])
+        points = np.concatenate([s.points for s in self.surfaces])
+        keep = np.ones(len(points), dtype=bool)
+        columns = [np.ascontiguousarray(points[:, k]) for k in range(3)]
+        for surface, instance in zip(self.surfaces, self.owners, strict=True):
+            if len(surface) > 3 and self.names.get(instance) not in ("wall", "floor", "ceiling"):
+                hide_below(surface, instance, columns, owner, keep)
         return (
-            np.concatenate([s.points for s in self.surfaces]),
-            np.concatenate([s.normals for s in self.surfaces]),
-            np.concatenate([s.colors for s in self.surfaces]),
-            owner,
+            points[keep],
+            np.concatenate([s.normals for s in self.surfaces])[keep],
+            np.concatenate([s.colors for s in self.surfaces])[keep],
+            owner[keep],
         )
 
     def pick(self, role: str) -> Model | None:
@@ -67,6 +75,42 @@ class Scene:
             points = np.concatenate([points, points[extra] + shift])
             normals, colors = np.concatenate([normals, n]), np.concatenate([colors, colors[extra]])
         return make(points * scale, normals, recolor(points, colors, rng))
+
+
+def hide_below(surface: Surface, instance: int, columns: list, owner: np.ndarray, keep: np.ndarray) -> None:
+    """Clear `keep` for what a thin thing covers: points of others just below it if it lies, just behind if it hangs.
+
+    columns: x, y, z of all points, each (n,); owner: their instances (n,).
+    """
+    local = surface.moved(yaw=-surface.yaw).points
+    low, high = local.min(axis=0), local.max(axis=0)
+    size = high - low
+    if size[2] < THIN and min(size[0], size[1]) > 0.03:
+        normal, back = 2, (low[2] - 0.025, high[2] - 0.002)
+    elif size[1] < THIN and min(size[0], size[2]) > 0.06:
+        normal, back = 1, (low[1] + 0.002, high[1] + 0.03)
+    else:
+        return
+    a, b = (0, 1) if normal == 2 else (0, 2)
+    first, last = surface.points.min(axis=0) - 0.035, surface.points.max(axis=0) + 0.035
+    near = np.flatnonzero((columns[2] > first[2]) & (columns[2] < last[2]))
+    near = near[(columns[0][near] > first[0]) & (columns[0][near] < last[0])]
+    near = near[(columns[1][near] > first[1]) & (columns[1][near] < last[1])]
+    near = near[owner[near] != instance]
+    if not len(near):
+        return
+    cell = 0.025
+    shape = np.ceil(size[[a, b]] / cell).astype(int) + 1
+    cover = np.zeros(shape, dtype=bool)
+    mine = ((local[:, [a, b]] - low[[a, b]]) / cell).astype(int)
+    cover[mine[:, 0], mine[:, 1]] = True
+    c, s = np.cos(-surface.yaw), np.sin(-surface.yaw)
+    x, y, z = (column[near] for column in columns)
+    other = np.stack([x * c - y * s, x * s + y * c, z], axis=1)
+    at = np.floor((other[:, [a, b]] - low[[a, b]]) / cell).astype(int)
+    inside = ((at >= 0) & (at < shape)).all(axis=1) & (other[:, normal] > back[0]) & (other[:, normal] < back[1])
+    at = np.clip(at, 0, shape - 1)
+    keep[near[inside & cover[at[:, 0], at[:, 1]]]] = False
 
 
 def recolor(points: np.ndarray, colors: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -78,7 +78,7 @@ def on_wall(wall: Wall, surface: Surface, s: float, z: float, off: float) -> Sur
     return surface.moved(wall.point(s, off, z), wall.yaw)
 
 
-def find_place(plan: Plan, rng: Rng, width: float, z0: float, z1: float, tries: int = 12) -> tuple[Wall, float] | None:
+def find_place(plan: Plan, rng: Rng, width: float, z0: float, z1: float, tries: int = 30) -> tuple[Wall, float] | None:
     """A wall and the middle of a free stretch of `width` metres between the heights z0 and z1."""
     lengths = np.array([w.length for w in plan.walls])
     for _ in range(tries):
@@ -207,6 +207,14 @@ def add_curtains(scene: Scene, plan: Plan, wall: Wall, s: float, width: float, z
     if rng.random() < 0.6:
         rod = tube([(-width / 2 - 0.3, 0, 0), (width / 2 + 0.3, 0, 0)], 0.012, P.plain(P.furniture_color(rng), rng), density * 2, rng)
         scene.add(on_wall(wall, rod, s, top, 0.09), instance=-1 if one is None else one)
+
+
+def add_drapes(scene: Scene, plan: Plan) -> None:
+    """Curtains before a bare wall, as they hide niches and wardrobes."""
+    width = scene.rng.uniform(0.8, 2.5)
+    found = find_place(plan, scene.rng, width + 0.3, 0.02, plan.height - 0.02)
+    if found:
+        add_curtains(scene, plan, found[0], found[1], width, 0.1, plan.height - 0.15)
 
 
 def add_flat(scene: Scene, plan: Plan, kind: str) -> None:

@@ -20,6 +20,8 @@ class Surface:
     points: np.ndarray
     normals: np.ndarray
     colors: np.ndarray
+    yaw: float = 0.0
+    """How far the surface was turned about z since it was made, radians."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -29,7 +31,10 @@ class Surface:
         c, s = np.cos(yaw), np.sin(yaw)
         turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], dtype=np.float32)
         return Surface(
-            self.points @ turn + np.asarray(offset, dtype=np.float32), self.normals @ turn, self.colors
+            self.points @ turn + np.asarray(offset, dtype=np.float32),
+            self.normals @ turn,
+            self.colors,
+            self.yaw + yaw,
         )
 
     def tilted(self, axis: int, angle: float) -> "Surface":
@@ -47,7 +52,7 @@ class Surface:
         return Surface(self.points * factors, normals, self.colors)
 
     def kept(self, mask: np.ndarray) -> "Surface":
-        return Surface(self.points[mask], self.normals[mask], self.colors[mask])
+        return Surface(self.points[mask], self.normals[mask], self.colors[mask], self.yaw)
 
 
 def join(*surfaces: Surface) -> Surface:
@@ -55,6 +60,7 @@ def join(*surfaces: Surface) -> Surface:
         np.concatenate([s.points for s in surfaces]),
         np.concatenate([s.normals for s in surfaces]),
         np.concatenate([s.colors for s in surfaces]),
+        surfaces[0].yaw,
     )
 
 
