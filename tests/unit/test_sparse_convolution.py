@@ -1,0 +1,108 @@
+"""Sparse convolution against dense convolution in float64, and its gradients against finite differences."""
+
+import pytest
+import torch
+from torch.nn.functional import conv3d, conv_transpose3d
+
+from inference_server.sparse import convolution
+from inference_server.sparse.kernel_maps import Grid
+
+SIZE = 8
+
+
+def scene(seed=0, scenes=2):
+    generator = torch.Generator().manual_seed(seed)
+    filled = torch.rand(scenes, SIZE, SIZE, SIZE, generator=generator) < 0.2
+    return Grid(filled.nonzero().to(torch.int32)), generator
+
+
+def dense(features, coords, size=SIZE):
+    volume = features.new_zeros(2, features.shape[1], size, size, size)
+    b, x, y, z = coords.long().unbind(1)
+    volume[b, :, x, y, z] = features
+    return volume
+
+
+def at(volume, coords):
+    b, x, y, z = coords.long().unbind(1)
+    return volume[b, :, x, y, z]
+
+
+def dense_weight(weight, k):
+    """(K, Ci, Co), first axis fastest -> conv3d's (Co, Ci, x, y, z)."""
+    return weight.view(k, k, k, *weight.shape[1:]).permute(4, 3, 2, 1, 0)
+
+
+@pytest.fixture(params=[3, 64], ids=["chunks of 3", "one chunk"])
+def chunked(request, monkeypatch):
+    monkeypatch.setitem(convolution._CPU_ROWS, torch.float64, request.param)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_odd_kernels_agree_with_conv3d(kernel_size, chunked):
+    grid, generator = scene()
+    x = torch.randn(len(grid), 4, dtype=torch.float64, generator=generator)
+    w = torch.randn(kernel_size**3, 4, 5, dtype=torch.float64, generator=generator)
+    ours = convolution.neighbourhood_convolution(x, w, grid.neighbours(kernel_size))
+    volume = conv3d(dense(x, grid.coords), dense_weight(w, kernel_size), padding=kernel_size // 2)
+    torch.testing.assert_close(ours, at(volume, grid.coords), rtol=1e-12, atol=1e-12)
+
+
+def test_strided_kernel_agrees_with_conv3d(chunked):
+    grid, generator = scene()
+    x = torch.randn(len(grid), 4, dtype=torch.float64, generator=generator)
+    w = torch.randn(8, 4, 5, dtype=torch.float64, generator=generator)
+    ours = convolution.strided_convolution(x, w, grid.coarser)
+    volume = conv3d(dense(x, grid.coords), dense_weight(w, 2), stride=2)
+    torch.testing.assert_close(ours, at(volume, grid.coarser.grid.coords), rtol=1e-12, atol=1e-12)
+
+
+def test_transposed_kernel_agrees_with_conv_transpose3d(chunked):
+    grid, generator = scene()
+    coarse = grid.coarser.grid
+    x = torch.randn(len(coarse), 4, dtype=torch.float64, generator=generator)
+    w = torch.randn(8, 4, 5, dtype=torch.float64, generator=generator)
+    ours = convolution.transposed_convolution(x, w, grid.coarser)
+    weight = w.view(2, 2, 2, 4, 5).permute(3, 4, 2, 1, 0)
+    volume = conv_transpose3d(dense(x, coarse.coords, SIZE // 2), weight, stride=2)
+    torch.testing.assert_close(ours, at(volume, grid.coords), rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_agree_with_finite_differences():
+    grid = Grid((torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(3)) < 0.5).nonzero().int())
+
+    def leaf(*shape):
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+    x, coarse = leaf(len(grid), 2), leaf(len(grid.coarser.grid), 2)
+    assert torch.autograd.gradcheck(
+        lambda a, w: convolution.neighbourhood_convolution(a, w, grid.neighbours(3)), (x, leaf(27, 2, 3))
+    )
+    assert torch.autograd.gradcheck(
+        lambda a, w: convolution.strided_convolution(a, w, grid.coarser), (x, leaf(8, 2, 3))
+    )
+    assert torch.autograd.gradcheck(
+        lambda a, w: convolution.transposed_convolution(a, w, grid.coarser), (coarse, leaf(8, 2, 3))
+    )
+
+
+def test_bfloat16_stays_close_to_float32():
+    grid, generator = scene()
+    x = torch.randn(len(grid), 16, generator=generator)
+    w = torch.randn(27, 16, 16, generator=generator) / 20
+    exact = convolution.neighbourhood_convolution(x, w, grid.neighbours(3))
+    rough = convolution.neighbourhood_convolution(x.bfloat16(), w.bfloat16(), grid.neighbours(3))
+    assert rough.dtype == torch.bfloat16
+    assert float((rough.float() - exact).norm() / exact.norm()) < 1e-2
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
+def test_cuda_agrees_with_the_cpu():
+    grid, generator = scene()
+    x = torch.randn(len(grid), 4, dtype=torch.float64, generator=generator)
+    w = torch.randn(27, 4, 5, dtype=torch.float64, generator=generator)
+    there = Grid(grid.coords.cuda())
+    ours = convolution.neighbourhood_convolution(x.cuda()[there.order], w.cuda(), there.neighbours(3)).cpu()
+    expected = convolution.neighbourhood_convolution(x, w, grid.neighbours(3))
+    torch.testing.assert_close(ours, expected[there.order.cpu()])
