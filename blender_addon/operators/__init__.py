@@ -1,0 +1,17 @@
+"""All operators of the add-on."""
+
+import bpy
+
+from . import click, objects, server
+
+CLASSES = (*click.CLASSES, *objects.CLASSES, *server.CLASSES)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,68 @@
+"""What all operators share: finding the scan, and saying why something cannot be done."""
+
+import bpy
+
+from ..scan.geometry import Geometry
+from ..session import journal
+from ..session.session import session
+from ..session.state import ObjectState, ScanState
+
+SCAN_TYPES = ("MESH", "POINTCLOUD")
+
+
+def scan_object(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The active object where it can be a scan."""
+    obj = context.object
+    return obj if obj is not None and obj.type in SCAN_TYPES else None
+
+
+def trouble(context: bpy.types.Context) -> str:
+    """Why the active object cannot be worked on, as a sentence; "" where it can."""
+    obj = scan_object(context)
+    if obj is None:
+        return "Select a scan first: a mesh or a point cloud"
+    if obj.library is not None or obj.data.library is not None:
+        return f"“{obj.name}” is linked from another file: make it local first (Object > Relations > Make Local)"
+    if obj.override_library is not None or not obj.data.is_editable:
+        return f"“{obj.name}” cannot be edited in this file: make it local first (Object > Relations > Make Local)"
+    if obj.mode not in ("OBJECT", "EDIT"):
+        return "Go to Object Mode or Edit Mode first"
+    return ""
+
+
+def poll_scan(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """For `poll`: there is a scan that can be worked on; else the tooltip says why not."""
+    reason = trouble(context)
+    if reason:
+        cls.poll_message_set(reason)
+    return not reason
+
+
+def poll_active(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """For `poll`: like `poll_scan`, and an object of the scan is chosen."""
+    if not poll_scan(cls, context):
+        return False
+    if scan_object(context).data.scanpick.active_item() is None:
+        cls.poll_message_set("Choose an object in the list, or make a new one")
+        return False
+    return True
+
+
+def state_with_pending(geometry: Geometry) -> ScanState:
+    """The state as it will be when all pending masks are here."""
+    return journal.preview(journal.state(geometry), session.pending.changes(geometry.data.session_uid))
+
+
+def active_known(context: bpy.types.Context) -> tuple[Geometry, ObjectState]:
+    """The active scan and its chosen object."""
+    geometry = Geometry(scan_object(context))
+    number = geometry.data.scanpick.active_item().number
+    return geometry, journal.state(geometry).get(number)
+
+
+def fail(operator: bpy.types.Operator, data: bpy.types.ID | None, sentence: str, fix: str = "") -> set[str]:
+    """Tell the artist in the status bar and in the panel that something was not done."""
+    if data is not None:
+        session.notice(data.session_uid, "ERROR", sentence, fix)
+    operator.report({"WARNING"}, sentence)
+    return {"CANCELLED"}

@@ -1,0 +1,130 @@
+"""Operators on the object list."""
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from ..scan.geometry import Geometry
+from ..session import edits, journal
+from ..session.session import redraw, session
+from .common import active_known, fail, poll_active, poll_scan, scan_object
+
+
+class SCANPICK_OT_object_new(bpy.types.Operator):
+    """Start a new object; the next clicks belong to it"""
+
+    bl_idname = "scanpick.object_new"
+    bl_label = "New Object"
+    bl_options = {"REGISTER", "UNDO"}
+
+    name: StringProperty(name="Name", description="Name of the object and of its vertex group", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_scan(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        geometry = Geometry(scan_object(context))
+        if not geometry.count:
+            return fail(self, geometry.data, f"“{geometry.obj.name}” has no vertices: choose the object with the scan.")
+        edits.create(geometry, self.name)
+        redraw()
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_object_delete(bpy.types.Operator):
+    """Delete this object with its vertex group and clicks; the scan's vertices stay"""
+
+    bl_idname = "scanpick.object_delete"
+    bl_label = "Delete Object"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_active(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        geometry, known = active_known(context)
+        if known.locked:
+            return fail(self, geometry.data, f"“{known.name}” is locked: unlock it to delete it.")
+        for pending in session.pending.of_object(geometry.data.session_uid, known.number):
+            session.cancel(pending)
+        edits.delete(geometry, known.number)
+        redraw()
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_object_duplicate(bpy.types.Operator):
+    """Copy this object with its mask and clicks"""
+
+    bl_idname = "scanpick.object_duplicate"
+    bl_label = "Duplicate Object"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_active(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        geometry, known = active_known(context)
+        edits.duplicate(geometry, known.number)
+        self.report({"INFO"}, "The copy shares its vertices with the original, so Allow Overlap is now on")
+        redraw()
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_object_merge(bpy.types.Operator):
+    """Add the vertices and clicks of the next object in the list to this one"""
+
+    bl_idname = "scanpick.object_merge"
+    bl_label = "Merge With Next"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not poll_active(cls, context):
+            return False
+        scan = scan_object(context).data.scanpick
+        if scan.active + 1 >= len(scan.objects):
+            cls.poll_message_set("There is no object below this one in the list: move it up first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        geometry, known = active_known(context)
+        scan = geometry.data.scanpick
+        other = journal.state(geometry).get(scan.objects[scan.active + 1].number)
+        for each in (known, other):
+            if each.locked:
+                return fail(self, geometry.data, f"“{each.name}” is locked: unlock it to merge it.")
+        edits.merge(geometry, known.number, [other.number])
+        redraw()
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_object_move(bpy.types.Operator):
+    """Move this object in the list; where objects overlap, the upper one shows"""
+
+    bl_idname = "scanpick.object_move"
+    bl_label = "Move Object"
+    bl_options = {"REGISTER", "UNDO"}
+
+    direction: EnumProperty(items=[("UP", "Up", "Towards the top"), ("DOWN", "Down", "Towards the bottom")])
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_active(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        geometry, known = active_known(context)
+        edits.move(geometry, known.number, -1 if self.direction == "UP" else 1)
+        redraw()
+        return {"FINISHED"}
+
+
+CLASSES = (
+    SCANPICK_OT_object_new,
+    SCANPICK_OT_object_delete,
+    SCANPICK_OT_object_duplicate,
+    SCANPICK_OT_object_merge,
+    SCANPICK_OT_object_move,
+)

@@ -1,0 +1,68 @@
+"""Add-on preferences: where the server is, and how the overlay looks by default."""
+
+import bpy
+from bpy.props import BoolProperty, StringProperty
+
+from .wire.protocol import DEFAULT_ADDRESS
+
+
+def _connection_changed(preferences: "ScanpickPreferences", context: bpy.types.Context) -> None:
+    from .session.session import session
+
+    session.connection.reconnect()
+
+
+class ScanpickPreferences(bpy.types.AddonPreferences):
+    """Shown under Edit > Preferences > Add-ons > Scanpick."""
+
+    bl_idname = __package__
+
+    address: StringProperty(
+        name="Server",
+        description="Address of the inference server, like tcp://127.0.0.1:47600. "
+        "Another machine needs its key below, and online access to be allowed in Blender's System preferences",
+        default=DEFAULT_ADDRESS,
+        update=_connection_changed,
+    )
+    start_server: BoolProperty(
+        name="Start the Server When Needed",
+        description="Start the server on this machine with the first click, and stop it with Blender",
+        default=True,
+    )
+    server_key: StringProperty(
+        name="Server Key",
+        description="Public key of the server, 40 characters; only for a server on another machine",
+        update=_connection_changed,
+    )
+    public_key: StringProperty(
+        name="Own Public Key", description="Made by the server's “keys” command", update=_connection_changed
+    )
+    secret_key: StringProperty(
+        name="Own Secret Key",
+        description="Made by the server's “keys” command; kept in Blender's preferences",
+        subtype="PASSWORD",
+        update=_connection_changed,
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "address")
+        layout.prop(self, "start_server")
+        column = layout.column(heading="Server on another machine")
+        column.prop(self, "server_key")
+        column.prop(self, "public_key")
+        column.prop(self, "secret_key")
+
+
+def get() -> ScanpickPreferences:
+    """The add-on's preferences."""
+    return bpy.context.preferences.addons[__package__].preferences
+
+
+def register() -> None:
+    bpy.utils.register_class(ScanpickPreferences)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(ScanpickPreferences)

@@ -1,0 +1,1 @@
+"""Scans: meshes and point clouds as arrays, masks, colours, sampling."""

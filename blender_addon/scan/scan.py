@@ -1,0 +1,196 @@
+"""The scan as the network sees it: points in metres relative to the scan's middle, colours, samples on large faces."""
+
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from . import colors, sampling, voxels
+from .geometry import Geometry, coordinates
+
+
+class ScanError(Exception):
+    """Something about the scan that the artist has to mend; the text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What is sent for one object. Points: the valid vertices first, then samples on faces.
+
+    Attributes:
+        raw: float32 (N, 3) the mesh's own coordinates, to notice edits.
+        valid: int64 (V,) the vertices whose positions are numbers.
+        points: float32 (V + S, 3) metres, relative to `center`, z up, axes of the world.
+        colors: uint8 (V + S, 3) or None.
+        to_world: float64 (3, 3), mesh coordinates -> metres, without the translation.
+        center: float64 (3,) metres, in the frame of `to_world`.
+    """
+
+    raw: np.ndarray
+    valid: np.ndarray
+    points: np.ndarray
+    colors: np.ndarray | None
+    color_source: str
+    color_bytes: bytes
+    to_world: np.ndarray
+    center: np.ndarray
+    proposal: voxels.Proposal
+    sampled_for: float
+    triangles: np.ndarray | None
+    sample_triangle: np.ndarray | None
+    sample_weights: np.ndarray | None
+    warning: str
+
+    @property
+    def count(self) -> int:
+        return len(self.raw)
+
+    def position(self, local: tuple[float, float, float]) -> tuple[float, float, float]:
+        """A point of the mesh's own coordinates, as sent: metres relative to the middle."""
+        x, y, z = self.to_world @ np.asarray(local, dtype=np.float64) - self.center
+        return float(x), float(y), float(z)
+
+    def point_index(self, vertex: int) -> int:
+        """Index among the points sent, -1 for a vertex that was left out."""
+        if len(self.valid) == self.count:
+            return vertex if 0 <= vertex < self.count else -1
+        found = int(np.searchsorted(self.valid, vertex))
+        return found if found < len(self.valid) and self.valid[found] == vertex else -1
+
+    def to_vertices(self, values: np.ndarray) -> np.ndarray:
+        """Probabilities of the points sent (uint8) as probabilities of all vertices, uint8 (N,)."""
+        kept = values
+        if self.sample_triangle is not None and len(self.sample_triangle):
+            kept = sampling.to_vertices(
+                values, len(self.valid), self.triangles, self.sample_triangle, self.sample_weights
+            )
+        if len(self.valid) == self.count:
+            return kept
+        spread = np.zeros(self.count, dtype=np.uint8)
+        spread[self.valid] = kept
+        return spread
+
+
+def metres_matrix(obj: bpy.types.Object, scene: bpy.types.Scene) -> np.ndarray:
+    """float64 (3, 3): the object's rotation and scale in the world, and the scene's unit scale."""
+    units = scene.unit_settings
+    scale = units.scale_length if units.system != "NONE" else 1.0
+    return np.array(obj.matrix_world.to_3x3(), dtype=np.float64) * scale
+
+
+def unchanged(scan: Scan, geometry: Geometry, raw: np.ndarray, scene: bpy.types.Scene) -> bool:
+    """Whether positions and transform are still those of `scan`."""
+    matrix = metres_matrix(geometry.obj, scene)
+    same = raw.shape == scan.raw.shape and np.allclose(matrix, scan.to_world, rtol=1e-6, atol=0)
+    return bool(same and np.array_equal(raw, scan.raw, equal_nan=True))
+
+
+def read(geometry: Geometry, scene: bpy.types.Scene, known: Scan | None, voxel_size: float) -> Scan:
+    """The scan of an object; `known` is handed back where nothing has changed.
+
+    Args:
+        voxel_size: metres, 0 for the proposed one; faces are sampled at half of it.
+    Raises:
+        ScanError: no or one vertex, all in one place, a flattened object, a face far larger than the voxels.
+    """
+    with geometry.snapshot() as data:
+        raw = coordinates(data)
+        same = known is not None and unchanged(known, geometry, raw, scene)
+        vertex_colors = colors.read_colors(data)
+        color_bytes = vertex_colors.values.tobytes() if vertex_colors.values is not None else b""
+        wanted = voxel_size or (known.proposal.voxel_size if same else 0.0)
+        if same and color_bytes == known.color_bytes and (known.triangles is None or wanted == known.sampled_for):
+            return known
+        triangles = _triangles(data)
+    return _build(geometry, scene, raw, vertex_colors, color_bytes, triangles, voxel_size)
+
+
+def _triangles(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray | None:
+    if not isinstance(data, bpy.types.Mesh) or not len(data.polygons):
+        return None
+    data.calc_loop_triangles()
+    flat = np.empty(len(data.loop_triangles) * 3, dtype=np.int32)
+    data.loop_triangles.foreach_get("vertices", flat)
+    return flat.reshape(-1, 3)
+
+
+def _build(
+    geometry: Geometry,
+    scene: bpy.types.Scene,
+    raw: np.ndarray,
+    vertex_colors: colors.VertexColors,
+    color_bytes: bytes,
+    triangles: np.ndarray | None,
+    voxel_size: float,
+) -> Scan:
+    name = geometry.obj.name
+    if len(raw) < 2:
+        what = "no vertices" if not len(raw) else "only one vertex"
+        raise ScanError(f"“{name}” has {what}: choose the object that holds the scan.")
+    matrix = metres_matrix(geometry.obj, scene)
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-30:
+        raise ScanError(f"“{name}” is scaled to nothing along an axis: give it a scale other than 0.")
+    valid = np.flatnonzero(np.isfinite(raw).all(axis=1))
+    if len(valid) < 2:
+        raise ScanError(f"The vertices of “{name}” have no valid positions (NaN): import the scan again.")
+    world = raw[valid].astype(np.float64) @ matrix.T
+    low, high = world.min(axis=0), world.max(axis=0)
+    if not (high - low).max() > 0:
+        raise ScanError(f"All vertices of “{name}” lie in one place: there is nothing to tell apart.")
+    center = (low + high) / 2
+    points = (world - center).astype(np.float32)
+    proposal = voxels.propose(points)
+    if not np.ptp(points, axis=0).max() > 0:
+        raise ScanError(f"“{name}” is too small or too far from its origin for its positions to be told apart.")
+    size = voxel_size or proposal.voxel_size
+    sent_colors = vertex_colors.values[valid] if vertex_colors.values is not None else None
+    sampled = _sample(points, sent_colors, triangles, valid, len(raw), size, name)
+    points, sent_colors, triangles, triangle, weights = sampled
+    left_out = len(raw) - len(valid)
+    warning = f"{left_out:,} vertices without a valid position (NaN) are left out. " if left_out else ""
+    return Scan(
+        raw,
+        valid,
+        points,
+        sent_colors,
+        vertex_colors.source,
+        color_bytes,
+        matrix,
+        center,
+        proposal,
+        size,
+        triangles,
+        triangle,
+        weights,
+        warning + proposal.warning,
+    )
+
+
+def _sample(
+    points: np.ndarray,
+    point_colors: np.ndarray | None,
+    triangles: np.ndarray | None,
+    valid: np.ndarray,
+    count: int,
+    voxel_size: float,
+    name: str,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Points and colours with the samples on large faces appended."""
+    if triangles is None:
+        return points, point_colors, None, None, None
+    if len(valid) < count:
+        renumbered = np.full(count, -1, dtype=np.int32)
+        renumbered[valid] = np.arange(len(valid))
+        triangles = renumbered[triangles]
+        triangles = triangles[(triangles >= 0).all(axis=1)]
+    try:
+        extra, triangle, weights = sampling.sample_faces(points, triangles, voxel_size / 2)
+    except ValueError as error:
+        raise ScanError(
+            f"The faces of “{name}” are huge against a voxel of {voxel_size * 100:g} cm ({error}): "
+            "choose a larger voxel size, or check the scale of the object."
+        ) from error
+    if point_colors is not None and len(extra):
+        mixed = (point_colors[triangles[triangle]] * weights[:, :, None]).sum(axis=1)
+        point_colors = np.concatenate([point_colors, np.round(mixed).astype(np.uint8)])
+    return np.concatenate([points, extra]), point_colors, triangles, triangle, weights

@@ -1,0 +1,113 @@
+"""Proposing a working voxel size from a scan's point spacing and extent, and noticing wrong units. No Blender here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+ROOM_VOXEL = 0.05
+ROOM_EXTENT = 3.0
+PAIRS = 8_000_000
+POINTS_PER_VOXEL_SIDE = 1.4
+STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """`voxel_size`, `spacing` and `extent` (longest side, outliers left out) in metres; `warning` is "" or a sentence."""
+
+    voxel_size: float
+    spacing: float
+    extent: float
+    warning: str
+
+
+def round_up(size: float) -> float:
+    """The next size a person would choose: 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten."""
+    if not np.isfinite(size) or size <= 0:
+        return ROOM_VOXEL
+    power = 10.0 ** np.floor(np.log10(size))
+    for step in STEPS:
+        if size <= step * power * 1.0001:
+            return float(f"{step * power:.6g}")
+    return float(f"{10 * power:.6g}")
+
+
+def point_spacing(positions: np.ndarray) -> float:
+    """Median distance to the nearest other point (metres), over a fixed sample of points. 0 if all coincide.
+
+    Points that coincide with others are passed over. Of scans too large for that, the distances are taken within a
+    random part of the points and scaled by its share, as on a surface.
+    """
+    cloud = positions
+    share = 1.0
+    if len(cloud) > 1_500_000:
+        chosen = np.random.default_rng(0).integers(0, len(cloud), 1_000_000)
+        share = chosen.size / len(cloud)
+        cloud = cloud[chosen]
+    if len(cloud) < 2:
+        return 0.0
+    queries = cloud[np.linspace(0, len(cloud) - 1, max(8, min(200, PAIRS // len(cloud)))).astype(np.int64)]
+    nearest = []
+    for query in queries:
+        squared = ((cloud - query) ** 2).sum(axis=1)
+        others = squared[squared > 0]
+        if others.size:
+            nearest.append(float(others.min()) ** 0.5)
+    return float(np.median(nearest)) * share**0.5 if nearest else 0.0
+
+
+def propose(positions: np.ndarray) -> Proposal:
+    """A voxel size for a scan: 5 cm for rooms and larger, a hundredth of the extent for smaller things, and not so
+    small against the point spacing that voxels stay empty.
+
+    Args:
+        positions: float32 (N, 3) in metres, z up, finite.
+    """
+    low, high = robust_box(positions)
+    sides = high - low
+    extent = float(sides.max()) if len(positions) else 0.0
+    spacing = point_spacing(positions)
+    wanted = ROOM_VOXEL if extent >= ROOM_EXTENT else extent / 100
+    size = round_up(max(wanted, POINTS_PER_VOXEL_SIDE * spacing)) if extent > 0 else ROOM_VOXEL
+    return Proposal(size, spacing, extent, units_warning(positions, extent))
+
+
+def robust_box(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (3,), (3,) of the box around the points without the outermost 0.5 % on each side."""
+    if not len(positions):
+        return np.zeros(3), np.zeros(3)
+    step = max(1, len(positions) // 200_000)
+    low, high = np.percentile(positions[::step], [0.5, 99.5], axis=0)
+    return low, high
+
+
+def units_warning(positions: np.ndarray, extent: float) -> str:
+    """One sentence where the scan's units or axes look wrong, else ""."""
+    if extent >= 200:
+        return (
+            f"This scan is {extent:,.0f} m across: if it is a room, its units are wrong. "
+            "Scale the object (for millimetres by 0.001), or set the voxel size by hand."
+        )
+    if 0 < extent < 0.05:
+        return (
+            f"This scan is {extent * 1000:.1f} mm across: if it is larger in reality, its units are wrong. "
+            "Scale the object, or set the voxel size by hand."
+        )
+    if extent >= 2 and _looks_y_up(positions):
+        return "The floor seems to lie along Y: this scan looks as if y were up. Rotate the object by 90° about X."
+    return ""
+
+
+def _looks_y_up(positions: np.ndarray) -> bool:
+    """Whether far more points lie in one thin layer across y than across z, as floors do across the up axis."""
+    step = max(1, len(positions) // 50_000)
+    sample = positions[::step]
+    low, high = robust_box(sample)
+    peaks = []
+    for axis in (1, 2):
+        bins = max(8, int((high[axis] - low[axis]) / 0.1))
+        counts, _ = np.histogram(sample[:, axis], bins=bins, range=(low[axis], high[axis] + 1e-6))
+        peaks.append(counts.max() / len(sample))
+    height = high[1] - low[1]
+    flat = 1.8 < height < 0.75 * (high[2] - low[2])  # a lone wall is flat along y too, but thinner than a storey
+    return bool(flat and peaks[0] > 0.15 and peaks[0] > 1.5 * peaks[1])

@@ -1,0 +1,154 @@
+"""The one client of this Blender, and what the panel says about it."""
+
+import time
+from urllib.parse import urlsplit
+
+import bpy
+
+from .. import preferences
+from ..wire.client import Client, ConnectionState, Event
+from .process import ServerProcess
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+GRACE = 0.4  # seconds in which a server that runs already has answered
+
+
+class Connection:
+    """Owns the client and, where it started one, the server process. State is `state`, in words `text`."""
+
+    def __init__(self) -> None:
+        self.process = ServerProcess()
+        self.client: Client | None = None
+        self.trouble = ""
+        self._wanted_at: float | None = None
+
+    @property
+    def state(self) -> ConnectionState:
+        return self.client.state if self.client is not None else ConnectionState.DISCONNECTED
+
+    @property
+    def text(self) -> str:
+        if self.trouble:
+            return self.trouble
+        if self.client is None:
+            return "Not connected"
+        if self.state is ConnectionState.CONNECTING and self.process.running:
+            return "The server is starting"
+        return self.client.state_text
+
+    def open(self) -> str | None:
+        """Make the client if there is none, and start a server where that is wanted. Returns a sentence on failure."""
+        settings = preferences.get()
+        address = settings.address.strip()
+        refused = refusal(address)
+        if refused:
+            self.trouble = refused
+            return refused
+        if self.client is None:
+            self.client = Client(
+                address,
+                server_key=settings.server_key.strip() or None,
+                public_key=settings.public_key.strip() or None,
+                secret_key=settings.secret_key.strip() or None,
+            )
+            self.trouble = ""
+        return None
+
+    def ensure_server(self) -> str | None:
+        """Before a click: be connected, or have a server on its way. Returns a sentence where neither can be."""
+        failed = self.open()
+        if failed or self.state is ConnectionState.CONNECTED:
+            return failed
+        self.client.poll()
+        if self.state is ConnectionState.INCOMPATIBLE:
+            return self.client.state_text
+        settings = preferences.get()
+        managed = is_loopback(settings.address) and settings.start_server
+        if self.process.running or (managed and not self.process.problem()):
+            self._want_server()
+            return None
+        if self.state is ConnectionState.LOST or self._answers_soon():
+            return None
+        if managed:
+            return self.process.problem()
+        return f"No server answers at {settings.address}: start it there, or check the address in the preferences."
+
+    def start(self) -> str | None:
+        """The Start Server button: connect, and start a server here unless one answers."""
+        failed = self.open()
+        if failed or self.state is ConnectionState.CONNECTED:
+            return failed
+        if is_loopback(preferences.get().address):
+            problem = self.process.problem()
+            if problem and not self._answers_soon():
+                return problem
+            self._want_server()
+        return None
+
+    def _want_server(self) -> None:
+        if self._wanted_at is None:
+            self._wanted_at = time.monotonic()
+
+    def _answers_soon(self) -> bool:
+        for _ in range(6):
+            self.client.poll(20)
+            if self.state is ConnectionState.CONNECTED:
+                return True
+        return False
+
+    def poll(self) -> list[Event]:
+        """What happened since the last call. Starts the wanted server, and one of ours that died again."""
+        if self.client is None:
+            return []
+        events = self.client.poll()
+        if self.state is ConnectionState.CONNECTED:
+            self.trouble, self._wanted_at = "", None
+        ended = self.process.ended()
+        if ended and self.state is not ConnectionState.CONNECTED:
+            self.trouble = ended
+            if self.process.may_restart():
+                self._want_server()
+        if self._wanted_at is not None and time.monotonic() - self._wanted_at > GRACE and not self.process.running:
+            self._wanted_at = None
+            self.trouble = self.process.start(preferences.get().address.strip()) or ""
+        return events
+
+    def reconnect(self) -> None:
+        """Address or keys changed: leave the old server; the next click finds the new one."""
+        self.close()
+        self.trouble, self._wanted_at = "", None
+
+    def close(self) -> None:
+        if self.client is not None:
+            self.client.close()
+            self.client = None
+
+    def shut_down(self) -> None:
+        """Blender ends, or the add-on is disabled."""
+        self.close()
+        self.process.stop()
+
+
+def host_of(address: str) -> str:
+    return (urlsplit(address).hostname or "").lower()
+
+
+def is_loopback(address: str) -> bool:
+    return host_of(address.strip()) in LOOPBACK
+
+
+def refusal(address: str) -> str | None:
+    """A sentence where Blender's settings do not allow this address. Loopback is not the internet."""
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme != "tcp" or not parts.hostname or not port:
+        return f"“{address}” is not a server address: it looks like tcp://127.0.0.1:47600."
+    if not is_loopback(address) and not bpy.app.online_access:
+        return (
+            f"The server {parts.hostname} is on another machine, and Blender is set to stay offline: allow online "
+            "access in Preferences > System > Network."
+        )
+    return None

@@ -1,0 +1,117 @@
+"""The inference server as a child process of Blender: found through the installation record, stopped with Blender."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import bpy
+
+from ..wire import location
+
+LOG_NAME = "scanpick-server.log"
+RESTARTS = 3
+RESTART_PERIOD = 60.0
+
+
+def _log_file() -> Path:
+    """The server's output, in Blender's own folder for this extension (never in the add-on's folder)."""
+    from .. import __package__ as base
+
+    try:
+        folder = Path(bpy.utils.extension_path_user(base, create=True))
+    except (ValueError, OSError):
+        folder = Path(bpy.app.tempdir)
+    return folder / LOG_NAME
+
+
+class ServerProcess:
+    """At most one server started by this Blender."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen | None = None
+        self._log: Path | None = None
+        self._starts: list[float] = []
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def started_here(self) -> bool:
+        return self._process is not None
+
+    @property
+    def log(self) -> Path | None:
+        return self._log
+
+    def problem(self) -> str | None:
+        """Why no server can be started, as a sentence with a way out; None where one can."""
+        installation = location.read()
+        if installation is None:
+            return (
+                "The inference server is not installed for this user: run 'python install.py blender' in the "
+                "Scanpick folder, or give a server's address in the add-on's preferences."
+            )
+        return installation.problem
+
+    def start(self, address: str) -> str | None:
+        """Start the server on `address`. Returns a sentence where that fails, else None at once (it takes seconds)."""
+        if self.running:
+            return None
+        problem = self.problem()
+        if problem:
+            return problem
+        installation = location.read()
+        self._log = _log_file()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+        self._starts.append(time.monotonic())
+        try:
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [*installation.command, "--address", address],
+                    cwd=installation.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    creationflags=flags,
+                )
+        except OSError as error:
+            return f"The server could not be started ({error.strerror or error}): run 'python install.py blender' again."
+        return None
+
+    def ended(self) -> str | None:
+        """Where the started server has ended by itself: a sentence with its last words, once; else None."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        code = self._process.returncode
+        self._process = None
+        words = self._last_words()
+        return f"The server ended with code {code}{': ' + words if words else '.'}"
+
+    def may_restart(self) -> bool:
+        """Whether starting again is worth it: not after three starts within a minute."""
+        now = time.monotonic()
+        self._starts = [t for t in self._starts if now - t < RESTART_PERIOD]
+        return len(self._starts) < RESTARTS
+
+    def _last_words(self) -> str:
+        if self._log is None or not self._log.is_file():
+            return ""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1].strip()[:300] if lines else ""
+
+    def stop(self) -> None:
+        """End the server that this Blender started; it gets two seconds to finish."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(2.0)

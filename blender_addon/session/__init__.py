@@ -1,0 +1,1 @@
+"""What the artist has said and what is under way; no drawing."""

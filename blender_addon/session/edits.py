@@ -1,0 +1,259 @@
+"""Changes of the objects that need no network: create, rename, lock, delete, merge, and the list that shows them.
+
+Each function writes to the journal and the masks and leaves the undo step to its caller, since an operator's own step
+and a click's step are pushed differently.
+"""
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..scan import masks, vertex_set
+from ..scan.geometry import Geometry
+from . import journal
+from .state import HandEdit, ObjectState, Press, ScanState, free_name
+
+PALETTE = (
+    (0.90, 0.35, 0.10),
+    (0.15, 0.55, 0.95),
+    (0.25, 0.75, 0.30),
+    (0.95, 0.75, 0.10),
+    (0.65, 0.35, 0.90),
+    (0.10, 0.75, 0.75),
+    (0.95, 0.40, 0.65),
+    (0.60, 0.60, 0.20),
+    (0.45, 0.30, 0.20),
+    (0.50, 0.80, 0.95),
+)
+
+_syncing = False
+
+
+def palette_color(number: int) -> tuple[float, float, float]:
+    """Colours that neighbours in number can be told apart by; they repeat, a little darker each time."""
+    base = PALETTE[(number - 1) % len(PALETTE)]
+    shade = 0.8 ** (((number - 1) // len(PALETTE)) % 4)
+    return tuple(c * shade for c in base)
+
+
+def creation(state: ScanState, obj: bpy.types.Object, name: str = "") -> journal.Change:
+    """The journal entry of a new object with a name that is free among objects and vertex groups."""
+    number = state.last_number + 1
+    taken = {o.name for o in state.objects} | set(_mask_names(obj))
+    color = [round(c, 4) for c in palette_color(number)]
+    return "create", number, {"name": free_name(name or f"Object {number}", taken), "color": color}
+
+
+def _mask_names(obj: bpy.types.Object) -> list[str]:
+    if obj.type == "MESH":
+        return [group.name for group in obj.vertex_groups]
+    return [attribute.name for attribute in obj.data.attributes]
+
+
+def object_of(data: bpy.types.ID) -> bpy.types.Object | None:
+    """An object that shows `data`, the active one before all others."""
+    active = bpy.context.view_layer.objects.active if bpy.context.view_layer else None
+    if active is not None and active.data == data:
+        return active
+    return next((o for o in bpy.data.objects if o.data == data), None)
+
+
+def list_item_changed(item: bpy.types.PropertyGroup, field: str) -> None:
+    """The artist edited a row of the list: append it to the journal. Blender pushes the undo step of its own edit."""
+    if _syncing:
+        return
+    obj = object_of(item.id_data)
+    if obj is None:
+        return
+    geometry = Geometry(obj)
+    known = journal.state(geometry).get(item.number)
+    if known is None:
+        return
+    value = getattr(item, field)
+    value = [round(c, 4) for c in value] if field == "color" else value
+    if field == "name":
+        rename(geometry, known, value)
+    else:
+        journal.write(geometry, [("set", item.number, {field: value})])
+        geometry.changed()
+    refresh_list(geometry)
+
+
+def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
+    """Rename an object and its mask; returns the name it got (a free one)."""
+    taken = {o.name for o in journal.state(geometry).objects if o.number != known.number}
+    taken |= {name for name in _mask_names(geometry.obj) if name != known.name}
+    name = free_name(wanted.strip()[:60] or known.name, taken)
+    if name != known.name:
+        masks.rename(geometry, known.name, name)
+        journal.write(geometry, [("set", known.number, {"name": name})])
+        geometry.changed()
+    return name
+
+
+def scan_setting_changed(scan: bpy.types.PropertyGroup, field: str) -> None:
+    """The artist moved the voxel slider or the overlap switch."""
+    obj = None if _syncing else object_of(scan.id_data)
+    if obj is None:
+        return
+    geometry = Geometry(obj)
+    if geometry.count:
+        value = getattr(scan, field)
+        journal.write(geometry, [("scan", -1, {field: round(value, 6) if field == "voxel_size" else value})])
+        geometry.changed()
+
+
+def refresh_list(geometry: Geometry, instance: np.ndarray | None = None) -> None:
+    """Bring the list in line with the journal, touching only rows that differ.
+
+    Args:
+        instance: int32 (N,) where the caller has it at hand; counts are then taken from it, else read.
+    """
+    global _syncing
+    state = journal.state(geometry)
+    if instance is None:
+        instance = masks.read_instance(geometry)
+    owned = instance[instance >= 0]
+    counts = np.bincount(owned) if owned.size else np.zeros(1, dtype=np.int64)
+    scan = geometry.data.scanpick
+    active = scan.active_item()
+    active_number = active.number if active is not None else -1
+    _syncing = True
+    try:
+        while len(scan.objects) > len(state.objects):
+            scan.objects.remove(len(scan.objects) - 1)
+        while len(scan.objects) < len(state.objects):
+            scan.objects.add()
+        for item, known in zip(scan.objects, state.objects, strict=True):
+            _set(item, "number", known.number)
+            _set(item, "name", known.name)
+            _set(item, "visible", known.visible)
+            _set(item, "locked", known.locked)
+            if max(abs(a - b) for a, b in zip(item.color, known.color, strict=True)) > 1e-4:
+                item.color = known.color
+            _set(item, "clicks", known.click_count)
+            _set(item, "vertices", int(counts[known.number]) if known.number < len(counts) else 0)
+        if abs(scan.voxel_size - state.voxel_size) > 1e-7:
+            scan.voxel_size = state.voxel_size
+        _set(scan, "overlap", state.overlap)
+        position = next((i for i, o in enumerate(state.objects) if o.number == active_number), None)
+        if position is None:
+            position = max(0, min(scan.active, len(state.objects) - 1))
+        _set(scan, "active", position)
+    finally:
+        _syncing = False
+
+
+def _set(item: bpy.types.PropertyGroup, field: str, value: Any) -> None:
+    if getattr(item, field) != value:
+        setattr(item, field, value)
+
+
+def activate(geometry: Geometry, number: int) -> None:
+    """Make an object the one that clicks belong to."""
+    scan = geometry.data.scanpick
+    for position, item in enumerate(scan.objects):
+        if item.number == number:
+            _set(scan, "active", position)
+
+
+def create(geometry: Geometry, name: str = "") -> int:
+    """A new, empty object, made active. Returns its number."""
+    change = creation(journal.state(geometry), geometry.obj, name)
+    journal.write(geometry, [change])
+    geometry.changed()
+    refresh_list(geometry)
+    activate(geometry, change[1])
+    return change[1]
+
+
+def delete(geometry: Geometry, number: int) -> None:
+    """Remove an object with its mask; its vertices belong to nobody afterwards."""
+    known = journal.state(geometry).get(number)
+    before = masks.read_instance(geometry)
+    after = before.copy()
+    after[before == number] = masks.NONE
+    masks.remove_mask(geometry, known.name)
+    masks.apply(geometry, [], before, after)
+    journal.write(geometry, [("delete", number, {})])
+    geometry.changed()
+    refresh_list(geometry, after)
+
+
+def merge(geometry: Geometry, into: int, numbers: list[int]) -> None:
+    """Give the vertices and clicks of the objects `numbers` to `into`."""
+    state = journal.state(geometry)
+    target = state.get(into)
+    parts = [state.get(n) for n in numbers if n != into]
+    before = masks.read_instance(geometry)
+    after = before.copy()
+    after[np.isin(before, [p.number for p in parts])] = into
+    # a click that said "not this one" about a vertex of the whole contradicts the merge
+    drop = [
+        action.entry
+        for known in (target, *parts)
+        for action in known.actions
+        if isinstance(action, Press) and not action.positive and _touches(action, after, into)
+    ]
+    for part in parts:
+        masks.remove_mask(geometry, part.name)
+    added = np.flatnonzero((after == into) & (before != into))
+    masks.apply(geometry, [masks.Difference(target.name, added, _NOTHING)], before, after)
+    journal.write(geometry, [("merge", into, {"from": [p.number for p in parts], "drop": drop})])
+    geometry.changed()
+    refresh_list(geometry, after)
+
+
+_NOTHING = np.empty(0, dtype=np.int64)
+
+
+def _touches(press: Press, instance: np.ndarray, number: int) -> bool:
+    pins = vertex_set.unpack(press.pins)
+    return press.vertices == len(instance) and bool((instance[pins] == number).any())
+
+
+def duplicate(geometry: Geometry, number: int) -> int:
+    """A copy of an object with its clicks. Its mask overlaps the original's, so overlap is switched on."""
+    state = journal.state(geometry)
+    known = state.get(number)
+    change = creation(state, geometry.obj, known.name)
+    at = next(i for i, o in enumerate(state.objects) if o.number == number) + 1
+    before = masks.read_instance(geometry)
+    members = np.flatnonzero(before == number)
+    masks.apply(geometry, [masks.Difference(change[2]["name"], members, _NOTHING)], before, before)
+    data = {**change[2], "of": number, "at": at}
+    journal.write(geometry, [("scan", -1, {"overlap": True}), ("copy", change[1], data)])
+    geometry.changed()
+    refresh_list(geometry, before)
+    activate(geometry, change[1])
+    return change[1]
+
+
+def move(geometry: Geometry, number: int, step: int) -> None:
+    """Move an object up (-1) or down (+1) in the list; the top wins where objects overlap."""
+    order = [o.number for o in journal.state(geometry).objects]
+    position = order.index(number)
+    other = position + step
+    if 0 <= other < len(order):
+        order[position], order[other] = order[other], order[position]
+        journal.write(geometry, [("order", -1, {"order": order})])
+        geometry.changed()
+        refresh_list(geometry)
+
+
+def pins_of(known: ObjectState, count: int) -> np.ndarray:
+    """int8 (count,): 1 where the artist wants the vertex in, -1 where out, 0 where the network decides.
+
+    Later words win over earlier ones. Vertices named before the mesh got another vertex count mean nothing any more.
+    """
+    pins = np.zeros(count, dtype=np.int8)
+    for action in known.actions:
+        if action.vertices != count:
+            continue
+        if isinstance(action, HandEdit):
+            pins[vertex_set.unpack(action.add)] = 1
+            pins[vertex_set.unpack(action.remove)] = -1
+        else:
+            pins[vertex_set.unpack(action.pins)] = 1 if action.positive else -1
+    return pins

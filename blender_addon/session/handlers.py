@@ -1,0 +1,110 @@
+"""Blender's events: undo, redo, load, save, changes of the data; and the timer that polls."""
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ..scan import masks
+from ..scan.geometry import Geometry
+from . import edits, journal
+from .session import redraw, session
+
+INTERVAL_IDLE = 0.25
+INTERVAL_BUSY = 0.02
+UNDO_RESTORES_GROUP_NAMES = (4, 3, 0)
+
+
+def _scans_with_journal() -> list[Geometry]:
+    seen: set[int] = set()
+    found = []
+    for obj in bpy.data.objects:
+        if obj.type in ("MESH", "POINTCLOUD") and obj.data is not None and obj.data.session_uid not in seen:
+            if journal.has_journal(obj.data) and obj.data.library is None:
+                seen.add(obj.data.session_uid)
+                found.append(Geometry(obj))
+    return found
+
+
+def synchronise() -> None:
+    """After undo, redo or load: bring journal, group names and list in line with what the meshes say."""
+    for geometry in _scans_with_journal():
+        journal.restore(geometry)
+        if geometry.editing and bpy.app.version < UNDO_RESTORES_GROUP_NAMES:
+            names = journal.group_names_at(geometry.data, journal.revision(geometry))
+            if names is not None:
+                masks.match_names(geometry.obj, names, journal.names_ever(geometry.data))
+        edits.refresh_list(geometry)
+        session.edited.add(geometry.data.session_uid)
+    redraw()
+
+
+@persistent
+def _undone(*_: object) -> None:
+    # A click whose mask has not arrived is the newest thing the artist did, though Blender does not know it:
+    # the step that was undone instead is put back by the next pump().
+    if session.cancel_latest():
+        session.redo_due += 1
+    synchronise()
+
+
+@persistent
+def _redone(*_: object) -> None:
+    synchronise()
+
+
+@persistent
+def _loaded(*_: object) -> None:
+    session.forget_file()
+    synchronise()
+
+
+@persistent
+def _saving(*_: object) -> None:
+    for geometry in _scans_with_journal():
+        journal.restore(geometry)
+        journal.prune(geometry)
+
+
+@persistent
+def _updated(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    for update in depsgraph.updates:
+        if update.is_updated_geometry and isinstance(update.id, (bpy.types.Mesh, bpy.types.PointCloud)):
+            session.edited.add(update.id.original.session_uid)
+
+
+def _tick() -> float:
+    busy = session.pump()
+    client = session.connection.client
+    if busy or (client is not None and client.busy):
+        return INTERVAL_BUSY
+    return INTERVAL_IDLE
+
+
+def wake() -> None:
+    """Poll soon: called when something was asked for."""
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    bpy.app.timers.register(_tick, first_interval=INTERVAL_BUSY, persistent=True)
+
+
+_HANDLERS = (
+    ("undo_post", _undone),
+    ("redo_post", _redone),
+    ("load_post", _loaded),
+    ("save_pre", _saving),
+    ("depsgraph_update_post", _updated),
+)
+
+
+def register() -> None:
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+    wake()
+
+
+def unregister() -> None:
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    for name, handler in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if handler in handlers:
+            handlers.remove(handler)

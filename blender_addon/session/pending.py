@@ -1,0 +1,79 @@
+"""Clicks whose masks are under way. Nothing of them is in the .blend file until the mask arrives."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from ..scan.scan import Scan
+from ..wire.protocol import Click
+from . import journal
+from .state import ScanState
+
+
+class Progress(Enum):
+    """How far a pending press has come."""
+
+    ASKED = auto()
+    SUPERSEDED = auto()  # a later press of the same object asks for it too
+    ARRIVED = auto()
+
+
+@dataclass(eq=False)
+class Pending:
+    """One press of the artist (or a press taken back) that waits for its mask.
+
+    `object_uid` and `data_uid` are Blender's session ids: references die with every undo.
+    """
+
+    object_uid: int
+    data_uid: int
+    number: int
+    changes: list[journal.Change]
+    label: str
+    scan: Scan
+    scene: str
+    request: int
+    voxel_size: float
+    asked_at: float
+    progress: Progress = Progress.ASKED
+    markers: list[tuple[tuple[float, float, float], bool]] = field(default_factory=list)
+
+
+class PendingList:
+    """All pending presses in the order of pressing."""
+
+    def __init__(self) -> None:
+        self.items: list[Pending] = []
+
+    def of_data(self, data_uid: int) -> list[Pending]:
+        return [p for p in self.items if p.data_uid == data_uid]
+
+    def of_object(self, data_uid: int, number: int) -> list[Pending]:
+        return [p for p in self.of_data(data_uid) if p.number == number]
+
+    def by_request(self, request: int) -> Pending | None:
+        return next((p for p in self.items if p.request == request), None)
+
+    def changes(self, data_uid: int, until: Pending | None = None) -> list[journal.Change]:
+        """What would be written for all presses on this scan, up to and with `until`."""
+        changes: list[journal.Change] = []
+        for pending in self.of_data(data_uid):
+            changes += pending.changes
+            if pending is until:
+                break
+        return changes
+
+
+def wire_clicks(state: ScanState, number: int, scan: Scan) -> list[Click]:
+    """An object's clicks in the order of clicking, as the server wants them."""
+    known = state.get(number)
+    clicks = []
+    for press in known.presses if known is not None else ():
+        for point in press.points:
+            vertex = scan.point_index(point.vertex) if press.vertices == scan.count and point.vertex >= 0 else -1
+            clicks.append(Click(scan.position(point.position), press.positive, vertex))
+    return clicks
+
+
+def has_positive(clicks: Iterable[Click]) -> bool:
+    return any(click.positive for click in clicks)

@@ -1,0 +1,322 @@
+"""Clicks in, masks out: asks the server, waits without blocking, applies answers one after the other.
+
+`pump()` does everything that is due and returns quickly; a timer calls it in the window, a loop in scripts and tests.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import bpy
+import numpy as np
+
+from ..scan import scan as scans
+from ..scan.geometry import Geometry
+from ..server.connection import Connection
+from ..wire.client import MaskReady, RequestFailed
+from ..wire.protocol import ErrorCode
+from . import application, journal
+from .application import ApplicationError
+from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
+from .state import EMPTY
+
+BUDGET = 0.02  # seconds of one pump() for reading groups; a frame at 50 Hz
+
+
+class ClickError(Exception):
+    """A click that cannot be done; the text is one sentence for the artist."""
+
+
+@dataclass
+class Notice:
+    """A line in the panel. `operator` mends it where one can."""
+
+    level: str  # INFO, WARNING or ERROR
+    text: str
+    operator: str = ""
+
+
+@dataclass
+class _Known:
+    scan: scans.Scan
+    key: str | None = None  # the client's key of the scene, once it was given to it
+
+
+@dataclass
+class Answer:
+    """An applied answer, kept for the threshold slider and for measuring."""
+
+    number: int
+    revision: int
+    probabilities: np.ndarray
+    timing: dict[str, float]
+
+
+@dataclass
+class Session:
+    """Everything of this Blender that is not in the file."""
+
+    connection: Connection = field(default_factory=Connection)
+    pending: PendingList = field(default_factory=PendingList)
+    notices: dict[int, Notice] = field(default_factory=dict)
+    answers: dict[tuple[int, int], Answer] = field(default_factory=dict)
+    edited: set[int] = field(default_factory=set)  # scans whose groups may have been edited by hand
+    redo_due: int = 0
+    _known: dict[int, _Known] = field(default_factory=dict)
+    _client_of_keys: object = None
+    _jobs: list[tuple[Pending, Iterator[None]]] = field(default_factory=list)
+
+    # Clicking
+
+    def scan_of(self, obj: bpy.types.Object, scene: bpy.types.Scene) -> scans.Scan:
+        """The object's scan as it is now; read again only where something has changed. Raises ScanError."""
+        geometry = Geometry(obj)
+        known = self._known.get(obj.session_uid)
+        state = journal.state(geometry) if geometry.count else EMPTY
+        fresh = scans.read(geometry, scene, known.scan if known else None, state.voxel_size)
+        if known is None or fresh is not known.scan:
+            self._forget_scene(known)
+            self._known[obj.session_uid] = _Known(fresh)
+        return fresh
+
+    def known_scan(self, obj: bpy.types.Object) -> scans.Scan | None:
+        """The scan as it was last read, without looking whether it changed."""
+        known = self._known.get(obj.session_uid)
+        return known.scan if known else None
+
+    def submit(
+        self, obj: bpy.types.Object, scene: bpy.types.Scene, number: int, changes: list[journal.Change], label: str
+    ) -> Pending | None:
+        """Ask for the mask that follows from `changes`; they are written when it is here, in one undo step.
+
+        Returns None where no network is needed: the object has no positive click left.
+        Raises ClickError with a sentence.
+        """
+        try:
+            scan = self.scan_of(obj, scene)
+        except scans.ScanError as error:
+            raise ClickError(str(error)) from error
+        geometry = Geometry(obj)
+        data_uid = geometry.data.session_uid
+        state = journal.preview(journal.state(geometry), [*self.pending.changes(data_uid), *changes])
+        if not state.voxel_size:
+            changes = [("scan", -1, {"voxel_size": scan.proposal.voxel_size}), *changes]
+        voxel_size = state.voxel_size or scan.proposal.voxel_size
+        clicks = wire_clicks(state, number, scan)
+        if not has_positive(clicks):
+            return None
+        failed = self.connection.ensure_server()
+        if failed:
+            raise ClickError(failed)
+        key = self._scene_key(obj, scan)
+        request = self.connection.client.predict(
+            key, f"{data_uid}/{number}", clicks, voxel_size=voxel_size, probabilities=True
+        )
+        pending = Pending(
+            obj.session_uid, data_uid, number, changes, label, scan, key, request, voxel_size, time.perf_counter()
+        )
+        pending.markers = [
+            ((p[0], p[1], p[2]), data["sign"] > 0)
+            for kind, _, data in changes
+            if kind == "click"
+            for p in data["points"]
+        ]
+        self.pending.items.append(pending)
+        self.notice(data_uid, "WARNING" if scan.warning else "INFO", scan.warning)
+        return pending
+
+    def _scene_key(self, obj: bpy.types.Object, scan: scans.Scan) -> str:
+        if self._client_of_keys is not self.connection.client:
+            self._client_of_keys = self.connection.client
+            for known in self._known.values():
+                known.key = None
+        known = self._known[obj.session_uid]
+        if known.key is None:
+            known.key = self.connection.client.put_scene(scan.points, scan.colors)
+        return known.key
+
+    def _forget_scene(self, known: _Known | None) -> None:
+        in_use = known is not None and any(p.scene == known.key for p in self.pending.items)
+        if known and known.key and self._client_of_keys is self.connection.client and not in_use:
+            self.connection.client.drop_scene(known.key)
+
+    def cancel(self, pending: Pending) -> None:
+        """Give a press up as if it had never been."""
+        if pending not in self.pending.items:
+            return
+        self.pending.items.remove(pending)
+        later = self.pending.of_object(pending.data_uid, pending.number)
+        if later:  # the object itself may have come with this press
+            later[0].changes = [c for c in pending.changes if c[0] in ("create", "scan")] + later[0].changes
+        if self.connection.client is not None:
+            self.connection.client.cancel(pending.request)
+        self._ask_again(pending)
+        redraw()
+
+    def cancel_latest(self, data_uid: int | None = None) -> bool:
+        """Give the newest pending press up, of one scan or of any. False where there is none."""
+        candidates = self.pending.items if data_uid is None else self.pending.of_data(data_uid)
+        if not candidates:
+            return False
+        self.cancel(candidates[-1])
+        return True
+
+    # Answers
+
+    def pump(self) -> bool:
+        """Do what is due. Returns whether something is still under way."""
+        if self.redo_due:
+            self.redo_due -= 1
+            if bpy.ops.ed.redo.poll():
+                bpy.ops.ed.redo()
+        for event in self.connection.poll():
+            if isinstance(event, MaskReady):
+                self._arrived(event)
+            elif isinstance(event, RequestFailed):
+                self._failed(event)
+        self._work()
+        return bool(self.pending.items or self._jobs or self.redo_due)
+
+    def _arrived(self, event: MaskReady) -> None:
+        pending = self.pending.by_request(event.request)
+        if pending is not None:
+            pending.progress = Progress.ARRIVED
+            self._jobs.append((pending, self._apply(pending, event)))
+
+    def _failed(self, event: RequestFailed) -> None:
+        pending = self.pending.by_request(event.request)
+        if pending is None:
+            return
+        later = self.pending.of_object(pending.data_uid, pending.number)[-1] is not pending
+        if later:
+            pending.progress = Progress.SUPERSEDED
+            return
+        self.pending.items.remove(pending)
+        if event.code is ErrorCode.SUPERSEDED:
+            return
+        self.notice(pending.data_uid, "ERROR", event.message)
+        self._ask_again(pending)
+
+    def _ask_again(self, gone: Pending) -> None:
+        """A press is gone; one before it that had been left to it needs an answer of its own."""
+        rest = self.pending.of_object(gone.data_uid, gone.number)
+        if not rest or rest[-1].progress is not Progress.SUPERSEDED or self.connection.client is None:
+            return
+        last = rest[-1]
+        try:
+            geometry = application.geometry_of(last.object_uid, last.data_uid)
+        except ApplicationError:
+            return
+        state = journal.preview(journal.state(geometry), self.pending.changes(last.data_uid, until=last))
+        clicks = wire_clicks(state, last.number, last.scan)
+        last.request = self.connection.client.predict(
+            last.scene, f"{last.data_uid}/{last.number}", clicks, voxel_size=last.voxel_size, probabilities=True
+        )
+        last.progress = Progress.ASKED
+
+    def _work(self) -> None:
+        """Go on with the first answer for up to a frame's time."""
+        until = time.perf_counter() + BUDGET
+        while self._jobs and time.perf_counter() < until:
+            pending, job = self._jobs[0]
+            try:
+                if pending not in self.pending.items:
+                    raise StopIteration
+                next(job)
+            except StopIteration:
+                self._jobs.pop(0)
+            except ApplicationError as error:
+                self._jobs.pop(0)
+                self._drop(pending, str(error))
+
+    def _drop(self, pending: Pending, sentence: str) -> None:
+        for gone in self.pending.of_object(pending.data_uid, pending.number):
+            self.pending.items.remove(gone)
+            self.connection.client.cancel(gone.request)
+        self.notice(pending.data_uid, "WARNING", sentence)
+
+    def _apply(self, pending: Pending, event: MaskReady) -> Iterator[None]:
+        geometry = application.geometry_of(pending.object_uid, pending.data_uid)
+        application.check_unedited(geometry, pending.scan, bpy.context.scene)
+        edited: list[journal.Change] = []
+        if pending.data_uid in self.edited:
+            reading = application.noticed_edits(geometry, journal.state(geometry))
+            for noticed in reading:
+                if noticed is not None:
+                    edited = noticed
+                else:
+                    yield
+            # time has passed in between: look at everything afresh
+            geometry = application.geometry_of(pending.object_uid, pending.data_uid)
+            application.check_unedited(geometry, pending.scan, bpy.context.scene)
+        probabilities = event.probabilities
+        if probabilities is None:
+            probabilities = event.mask.astype(np.uint8) * 255
+        on_vertices = pending.scan.to_vertices(probabilities)
+        mask = on_vertices >= application.DECIDED
+        if len(event.mask) == geometry.count:
+            mask = event.mask
+        for earlier in self.pending.of_object(pending.data_uid, pending.number):
+            if earlier is pending:
+                break
+            self.pending.items.remove(earlier)
+            self.connection.client.cancel(earlier.request)
+            application.apply_mask(geometry, earlier.number, None, edited, earlier.changes, earlier.label)
+            edited = []
+            geometry = application.geometry_of(pending.object_uid, pending.data_uid)
+        result = application.apply_mask(geometry, pending.number, mask, edited, pending.changes, pending.label)
+        self.pending.items.remove(pending)
+        self.edited.discard(pending.data_uid)
+        self._applied(pending, event, on_vertices, result)
+
+    def _applied(
+        self, pending: Pending, event: MaskReady, probabilities: np.ndarray, result: application.Result
+    ) -> None:
+        geometry = application.geometry_of(pending.object_uid, pending.data_uid)
+        revision = journal.revision(geometry)
+        self.answers[pending.data_uid, pending.number] = Answer(
+            pending.number, revision, probabilities, event.timing
+        )
+        known = journal.state(geometry).get(pending.number)
+        text = f"{known.name}: {result.vertices:,} vertices (+{result.added:,}, -{result.removed:,})"
+        if result.protected:
+            text += f"; {result.protected:,} of locked objects or hidden were left as they are"
+        level = "WARNING" if pending.scan.warning else "INFO"
+        self.notice(pending.data_uid, level, f"{text}. {pending.scan.warning}".rstrip())
+
+    # Telling
+
+    def notice(self, data_uid: int, level: str, text: str, operator: str = "") -> None:
+        """Put a line into the panel of a scan; an empty text takes it away."""
+        if text:
+            self.notices[data_uid] = Notice(level, text, operator)
+        else:
+            self.notices.pop(data_uid, None)
+        redraw()
+
+    def forget_file(self) -> None:
+        """Another file was opened: nothing of the old one is meant any more."""
+        for pending in list(self.pending.items):
+            if self.connection.client is not None:
+                self.connection.client.cancel(pending.request)
+        self.pending.items.clear()
+        self._jobs.clear()
+        for known in self._known.values():
+            self._forget_scene(known)
+        self._known.clear()
+        self.notices.clear()
+        self.answers.clear()
+        self.edited.clear()
+        self.redo_due = 0
+        journal.forget_all()
+
+
+def redraw() -> None:
+    """Draw all 3D viewports again."""
+    for window in bpy.context.window_manager.windows if bpy.context.window_manager else ():
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
+
+
+session = Session()

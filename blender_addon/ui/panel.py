@@ -1,0 +1,163 @@
+"""The Scanpick tab of the 3D viewport's sidebar."""
+
+import textwrap
+
+import bpy
+
+from ..operators.common import scan_object, trouble
+from ..session.session import session
+from ..wire.client import ConnectionState
+
+STATE_ICONS = {
+    ConnectionState.DISCONNECTED: "UNLINKED",
+    ConnectionState.CONNECTING: "SORTTIME",
+    ConnectionState.CONNECTED: "LINKED",
+    ConnectionState.LOST: "ERROR",
+    ConnectionState.INCOMPATIBLE: "ERROR",
+}
+NOTICE_ICONS = {"INFO": "INFO", "WARNING": "ERROR", "ERROR": "CANCEL"}
+
+
+def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
+    """A sentence broken into as many labels as the sidebar's width asks for."""
+    scale = context.preferences.system.ui_scale
+    width = max(20, int((context.region.width / scale - 50) / 6.2))
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for number, line in enumerate(textwrap.wrap(text, width)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+class _Tab:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Scanpick"
+
+
+class SCANPICK_PT_server(_Tab, bpy.types.Panel):
+    bl_idname = "SCANPICK_PT_server"
+    bl_label = "Server"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        connection = session.connection
+        draw_sentence(self.layout, context, connection.text, STATE_ICONS[connection.state])
+        row = self.layout.row(align=True)
+        if connection.state is ConnectionState.CONNECTED:
+            stop = "Stop Server" if connection.process.started_here else "Disconnect"
+            row.operator("scanpick.server_stop", text=stop, icon="CANCEL")
+        else:
+            row.operator("scanpick.server_start", icon="PLAY")
+            if connection.client is not None:
+                row.operator("scanpick.server_stop", text="", icon="CANCEL")
+
+
+class SCANPICK_UL_objects(bpy.types.UIList):
+    """Rows: colour, name, clicks, vertices, eye, lock."""
+
+    def draw_item(
+        self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0
+    ) -> None:
+        row = layout.row(align=True)
+        swatch = row.row()
+        swatch.ui_units_x = 0.8
+        swatch.prop(item, "color", text="")
+        row.prop(item, "name", text="", emboss=False)
+        counts = row.row()
+        counts.alignment = "RIGHT"
+        counts.active = False
+        counts.label(text=f"{item.clicks} · {item.vertices:,}")
+        row.prop(item, "visible", text="", emboss=False, icon="HIDE_OFF" if item.visible else "HIDE_ON")
+        row.prop(item, "locked", text="", emboss=False, icon="LOCKED" if item.locked else "UNLOCKED")
+
+
+class SCANPICK_PT_objects(_Tab, bpy.types.Panel):
+    bl_idname = "SCANPICK_PT_objects"
+    bl_label = "Objects"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        reason = trouble(context)
+        if reason:
+            draw_sentence(layout, context, reason + ".", "INFO")
+            return
+        obj = scan_object(context)
+        scan = obj.data.scanpick
+        if not scan.objects:
+            draw_sentence(
+                layout, context, "Select a few vertices of a thing in Edit Mode and press Add: it becomes an object.",
+                "INFO",
+            )
+        row = layout.row()
+        row.template_list("SCANPICK_UL_objects", "", scan, "objects", scan, "active", rows=4)
+        column = row.column(align=True)
+        column.operator("scanpick.object_new", text="", icon="ADD")
+        column.operator("scanpick.object_delete", text="", icon="REMOVE")
+        column.separator()
+        column.operator("scanpick.object_move", text="", icon="TRIA_UP").direction = "UP"
+        column.operator("scanpick.object_move", text="", icon="TRIA_DOWN").direction = "DOWN"
+        row = layout.row(align=True)
+        row.operator("scanpick.object_duplicate", text="Duplicate", icon="DUPLICATE")
+        row.operator("scanpick.object_merge", text="Merge Down", icon="AUTOMERGE_ON")
+        layout.prop(scan, "overlap")
+
+
+class SCANPICK_PT_click(_Tab, bpy.types.Panel):
+    bl_idname = "SCANPICK_PT_click"
+    bl_label = "Click"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return not trouble(context)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        obj = scan_object(context)
+        row = layout.row(align=True)
+        row.scale_y = 1.3
+        row.operator("scanpick.click_selection", text="Add", icon="ADD").positive = True
+        row.operator("scanpick.click_selection", text="Remove", icon="REMOVE").positive = False
+        layout.operator("scanpick.take_back", icon="LOOP_BACK")
+        waiting = session.pending.of_data(obj.data.session_uid)
+        if waiting:
+            row = layout.row(align=True)
+            row.label(text=self._waiting_text(waiting), icon="SORTTIME")
+            row.operator("scanpick.cancel_pending", text="", icon="X")
+        notice = session.notices.get(obj.data.session_uid)
+        if notice is not None:
+            draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
+            if notice.operator:
+                layout.operator(notice.operator)
+
+    @staticmethod
+    def _waiting_text(waiting: list) -> str:
+        client = session.connection.client
+        if client is not None and session.connection.state is ConnectionState.CONNECTED:
+            share = client.upload_progress(waiting[0].scene)
+            if share < 1:
+                return f"Sending the scan: {share:.0%}"
+        return "1 mask on its way" if len(waiting) == 1 else f"{len(waiting)} masks on their way"
+
+
+class SCANPICK_PT_scan(_Tab, bpy.types.Panel):
+    bl_idname = "SCANPICK_PT_scan"
+    bl_label = "Scan"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return not trouble(context)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        obj = scan_object(context)
+        layout.use_property_split = True
+        layout.prop(obj.data.scanpick, "voxel_size")
+        scan = session.known_scan(obj)
+        if scan is None:
+            draw_sentence(layout, context, "The voxel size is proposed with the first click.", "INFO")
+            return
+        draw_sentence(layout, context, f"Colours: {scan.color_source}", "COLOR")
+        layout.label(text=f"{scan.count:,} vertices, {len(scan.points):,} points", icon="POINTCLOUD_DATA")
+
+
+CLASSES = (SCANPICK_UL_objects, SCANPICK_PT_click, SCANPICK_PT_objects, SCANPICK_PT_scan, SCANPICK_PT_server)

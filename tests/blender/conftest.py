@@ -1,0 +1,212 @@
+"""The add-on, installed from its zip into this Blender, and what its tests have in common."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
+
+bpy = pytest.importorskip("bpy", reason="only inside a Blender's Python")
+
+
+def server_python() -> str:
+    """An interpreter with numpy and pyzmq: that of the server, never Blender's."""
+    return os.environ.get("SCANPICK_PYTHON", str(REPOSITORY / ".venv" / "bin" / "python"))
+
+
+def extension_zip() -> Path:
+    """The zip for this Blender, as `install.py` built it."""
+    folder = Path(os.environ["SCANPICK_EXTENSIONS"])
+    label = "blender-4.2" if bpy.app.version < (5, 1, 0) else "blender-5.1"
+    return next(folder.glob(f"*{label}*.zip"))
+
+
+@pytest.fixture(scope="session")
+def addon() -> ModuleType:
+    """The installed add-on's package."""
+    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.scanpick")
+    bpy.ops.extensions.package_install_files(
+        repo="user_default", filepath=str(extension_zip()), enable_on_install=True, overwrite=True
+    )
+    return sys.modules["bl_ext.user_default.scanpick"]
+
+
+@pytest.fixture
+def session(addon: ModuleType):
+    return sys.modules[f"{addon.__name__}.session.session"].session
+
+
+@pytest.fixture
+def module(addon: ModuleType) -> Callable[[str], ModuleType]:
+    """A module of the add-on by its dotted name below the package."""
+
+    def get(name: str) -> ModuleType:
+        __import__(f"{addon.__name__}.{name}")
+        return sys.modules[f"{addon.__name__}.{name}"]
+
+    return get
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+class SphereProcess:
+    """The test's server as a process that can be ended and started again on the same address."""
+
+    def __init__(self, *arguments: str):
+        self.address = free_address()
+        self.arguments = arguments
+        self.process: subprocess.Popen | None = None
+        self.start()
+
+    def start(self) -> None:
+        script = Path(__file__).with_name("sphere_server.py")
+        self.process = subprocess.Popen([server_python(), str(script), self.address, *self.arguments])
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def sphere_server() -> Iterator[Callable[..., SphereProcess]]:
+    """Start a sphere server with arguments; all are ended afterwards."""
+    started: list[SphereProcess] = []
+
+    def start(*arguments: str) -> SphereProcess:
+        started.append(SphereProcess(*arguments))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def blender(addon: ModuleType, session) -> Iterator[ModuleType]:
+    """An empty file, no server wanted, and a clean session."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    if addon.__name__ not in bpy.context.preferences.addons:
+        bpy.ops.preferences.addon_enable(module=addon.__name__)
+    settings = bpy.context.preferences.addons[addon.__name__].preferences
+    settings.start_server = False
+    bpy.ops.ed.undo_push(message="Original")
+    yield bpy
+    if bpy.context.object is not None and bpy.context.object.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    session.forget_file()
+    session.connection.shut_down()
+
+
+@pytest.fixture
+def connected(blender: ModuleType, session, sphere_server) -> SphereProcess:
+    """A Blender that is told of a running sphere server."""
+    server = sphere_server()
+    connect(session, server.address)
+    return server
+
+
+def connect(session, address: str) -> None:
+    settings = bpy.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings.address = address
+    session.connection.start()
+    deadline = time.monotonic() + 10
+    while session.connection.state.value != "connected":
+        assert time.monotonic() < deadline, session.connection.text
+        session.pump()
+        time.sleep(0.01)
+
+
+def pump(session, seconds: float = 10.0) -> None:
+    """Poll like the timer until nothing is under way."""
+    deadline = time.monotonic() + seconds
+    while session.pump():
+        assert time.monotonic() < deadline, f"still waiting: {session.connection.text}"
+        time.sleep(0.005)
+
+
+def grid_points(side: int = 40, spacing: float = 0.05) -> np.ndarray:
+    """A square of side x side points in the XY plane, spacing metres apart, from the origin."""
+    x, y = np.meshgrid(np.arange(side), np.arange(side), indexing="xy")
+    return np.stack([x.ravel() * spacing, y.ravel() * spacing, np.zeros(side * side)], axis=1).astype(np.float32)
+
+
+def add_mesh(points: np.ndarray, faces: np.ndarray | None = None, name: str = "scan") -> "bpy.types.Object":
+    """A mesh object of these points, active and selected, with an undo step behind it."""
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata(np.asarray(points).tolist(), [], [] if faces is None else np.asarray(faces).tolist())
+    obj = bpy.data.objects.new(name, mesh)
+    bpy.context.collection.objects.link(obj)
+    bpy.context.view_layer.objects.active = obj
+    obj.select_set(True)
+    bpy.ops.ed.undo_push(message="Add scan")
+    return obj
+
+
+def edit_mode() -> None:
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.ed.undo_push(message="Edit Mode")
+
+
+def object_mode() -> None:
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.ops.ed.undo_push(message="Object Mode")
+
+
+def select(indices: list[int], name: str = "scan") -> None:
+    """Select exactly these vertices in Edit Mode, with an undo step as Blender's own tools leave."""
+    import bmesh
+
+    mesh = bpy.data.objects[name].data
+    edited = bmesh.from_edit_mesh(mesh)
+    edited.verts.ensure_lookup_table()
+    for vertex in edited.verts:
+        vertex.select_set(False)
+    for index in indices:
+        edited.verts[index].select_set(True)
+    bmesh.update_edit_mesh(mesh)
+    bpy.ops.ed.undo_push(message="Select")
+
+
+def group(group_name: str, name: str = "scan") -> set[int]:
+    """Vertices of a vertex group (weight >= 0.5), as Blender itself sees them."""
+    obj = bpy.data.objects[name]
+    if obj.mode == "EDIT":
+        obj.update_from_editmode()
+    found = obj.vertex_groups.get(group_name)
+    if found is None:
+        return set()
+    return {
+        v.index for v in obj.data.vertices for g in v.groups if g.group == found.index and g.weight >= 0.5
+    }
+
+
+def instance(name: str = "scan") -> np.ndarray | None:
+    """The `instance` attribute in Object Mode."""
+    attribute = bpy.data.objects[name].data.attributes.get("instance")
+    if attribute is None:
+        return None
+    values = np.empty(len(attribute.data), dtype=np.int32)
+    attribute.data.foreach_get("value", values)
+    return values
+
+
+def ball(points: np.ndarray, center: int, voxels: float, excluded: list[int] | None = None) -> set[int]:
+    """What the sphere server answers to a click on vertex `center`."""
+    distance = np.linalg.norm(points - points[center], axis=1)
+    inside = distance <= voxels * 10 + 1e-6
+    for other in excluded or []:
+        inside &= distance < np.linalg.norm(points - points[other], axis=1)
+    return set(np.flatnonzero(inside).tolist())

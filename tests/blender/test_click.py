@@ -1,0 +1,210 @@
+"""A selection in Edit Mode becomes a click, and its mask a vertex group: one undo step."""
+
+import time
+
+import numpy as np
+import pytest
+from conftest import add_mesh, ball, connect, edit_mode, grid_points, group, instance, object_mode, pump, select
+
+POINTS = grid_points()
+MIDDLE, CORNER = 820, 0
+
+
+@pytest.fixture
+def editing(connected, blender):
+    """A grid of 1,600 points, 5 cm apart, in Edit Mode; the sphere then has a radius of 21 cm."""
+    add_mesh(POINTS)
+    bpy_scan(blender).voxel_size = 0.021
+    blender.ops.ed.undo_push(message="Voxel size")
+    edit_mode()
+    return blender
+
+
+def bpy_scan(blender):
+    return blender.data.objects["scan"].data.scanpick
+
+
+def click(blender, session, vertices, positive=True):
+    select(vertices)
+    assert blender.ops.scanpick.click_selection(positive=positive) == {"FINISHED"}
+    pump(session)
+
+
+def test_selection_becomes_vertex_group_and_instance(editing, session):
+    click(editing, session, [MIDDLE])
+    expected = ball(POINTS, MIDDLE, 0.021)
+    assert len(expected) > 20
+    assert group("Object 1") == expected
+    object_mode()
+    assert set(np.flatnonzero(instance() == 1).tolist()) == expected
+    assert set(np.flatnonzero(instance() == -1).tolist()) == set(range(len(POINTS))) - expected
+
+
+def test_every_selected_vertex_is_obeyed(editing, session):
+    far = [0, 5, 39, 1599]
+    click(editing, session, [MIDDLE])
+    click(editing, session, far, positive=False)
+    click(editing, session, [MIDDLE, *range(100, 140)])
+    assert set(range(100, 140)) <= group("Object 1")
+    assert not set(far) & group("Object 1")
+
+
+def test_the_later_click_wins(editing, session):
+    click(editing, session, [MIDDLE])
+    click(editing, session, [MIDDLE + 1], positive=False)
+    assert MIDDLE + 1 not in group("Object 1")
+    click(editing, session, [MIDDLE + 1])
+    assert MIDDLE + 1 in group("Object 1")
+
+
+def test_at_most_eight_clicks_of_a_selection_are_sent(editing, session, module):
+    select(list(range(200)))
+    editing.ops.scanpick.click_selection(positive=True)
+    (pending,) = session.pending.items
+    (press,) = [data for kind, _, data in pending.changes if kind == "click"]
+    assert len(press["points"]) == 8
+    assert set(module("scan.vertex_set").unpack(press["pins"]).tolist()) == set(range(200))
+    corners = {tuple(p[:2]) for p in press["points"]}
+    assert max(x for x, _ in corners) - min(x for x, _ in corners) > 1.5, "the clicks are well spread"
+    pump(session)
+
+
+@pytest.mark.parametrize("mode", ["EDIT", "OBJECT"])
+def test_undo_takes_back_click_and_mask_in_one_step_and_redo_brings_both(editing, session, mode):
+    click(editing, session, [MIDDLE])
+    first = group("Object 1")
+    click(editing, session, [CORNER])
+    second = group("Object 1")
+    if mode == "OBJECT":
+        object_mode()
+        editing.ops.ed.undo()
+        editing.ops.ed.redo()
+        assert group("Object 1") == second
+        editing.ops.ed.undo()
+    assert second > first
+    editing.ops.ed.undo()
+    assert group("Object 1") == first
+    assert [item.clicks for item in bpy_scan(editing).objects] == [1]
+    editing.ops.ed.undo()  # the selection of the corner
+    editing.ops.ed.undo()  # the first click
+    assert group("Object 1") == set()
+    assert len(bpy_scan(editing).objects) == 0
+    assert "Object 1" not in bpy_groups(editing), "no empty group is left behind"
+    for _ in range(3):
+        editing.ops.ed.redo()
+    assert group("Object 1") == second
+    assert [item.clicks for item in bpy_scan(editing).objects] == [2]
+
+
+def bpy_groups(blender):
+    return [g.name for g in blender.data.objects["scan"].vertex_groups]
+
+
+def test_clicks_after_undo_start_from_what_is_left(editing, session):
+    click(editing, session, [MIDDLE])
+    click(editing, session, [CORNER])
+    editing.ops.ed.undo()
+    click(editing, session, [MIDDLE + 5], positive=False)
+    assert group("Object 1") == ball(POINTS, MIDDLE, 0.021, [MIDDLE + 5])
+
+
+def test_undo_before_the_mask_arrives_cancels_the_click_only(blender, session, sphere_server):
+    server = sphere_server("--delay", "0.5")
+    connect(session, server.address)
+    add_mesh(POINTS)
+    edit_mode()
+    select([MIDDLE])
+    blender.ops.scanpick.click_selection(positive=True)
+    blender.ops.ed.undo()
+    assert not session.pending.items
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        session.pump()
+        time.sleep(0.01)
+    assert len(bpy_scan(blender).objects) == 0 and not bpy_groups(blender)
+    assert selected(blender) == {MIDDLE}, "the step before the click was not undone"
+
+
+def selected(blender):
+    obj = blender.data.objects["scan"]
+    obj.update_from_editmode()
+    return {v.index for v in obj.data.vertices if v.select}
+
+
+def test_quick_clicks_each_get_their_own_undo_step(blender, session, sphere_server):
+    server = sphere_server("--delay", "0.2")
+    connect(session, server.address)
+    add_mesh(POINTS)
+    bpy_scan(blender).voxel_size = 0.021
+    edit_mode()
+    for vertex in (MIDDLE, CORNER, 39):
+        select([vertex])
+        blender.ops.scanpick.click_selection(positive=True)
+    assert len(session.pending.items) == 3
+    pump(session)
+    assert {MIDDLE, CORNER, 39} <= group("Object 1")
+    assert bpy_scan(blender).objects[0].clicks == 3
+    blender.ops.ed.undo()
+    assert bpy_scan(blender).objects[0].clicks == 2
+    assert 39 not in group("Object 1")
+
+
+def test_click_log_is_saved_and_the_next_click_continues_it(editing, session, tmp_path):
+    click(editing, session, [MIDDLE])
+    click(editing, session, [CORNER], positive=False)
+    before = group("Object 1")
+    editing.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scan.blend"))
+    editing.ops.wm.open_mainfile(filepath=str(tmp_path / "scan.blend"))
+    assert bpy_scan(editing).objects[0].clicks == 2
+    assert group("Object 1") == before
+    if editing.context.object.mode != "EDIT":
+        edit_mode()
+    click(editing, session, [CORNER + 3], positive=False)
+    assert bpy_scan(editing).objects[0].clicks == 3
+    assert group("Object 1") == ball(POINTS, MIDDLE, 0.021, [CORNER, CORNER + 3])
+
+
+def test_take_back_recomputes_the_mask_without_the_last_click(editing, session):
+    click(editing, session, [MIDDLE])
+    first = group("Object 1")
+    click(editing, session, [CORNER])
+    assert editing.ops.scanpick.take_back() == {"FINISHED"}
+    pump(session)
+    assert group("Object 1") == first
+    editing.ops.scanpick.take_back()
+    pump(session)
+    assert group("Object 1") == set()
+    editing.ops.ed.undo()
+    assert group("Object 1") == first
+
+
+def test_a_vertex_group_edited_by_hand_stays_edited(editing, session):
+    click(editing, session, [MIDDLE])
+    object_mode()
+    obj = editing.data.objects["scan"]
+    obj.vertex_groups["Object 1"].add([0, 1, 2], 1.0, "REPLACE")
+    obj.vertex_groups["Object 1"].remove([MIDDLE + 1])
+    editing.ops.ed.undo_push(message="By hand")
+    edit_mode()
+    click(editing, session, [MIDDLE + 2])
+    assert {0, 1, 2} <= group("Object 1")
+    assert MIDDLE + 1 not in group("Object 1")
+    editing.ops.ed.undo()
+    assert {0, 1, 2} <= group("Object 1")
+
+
+def test_a_new_object_takes_vertices_only_from_unlocked_ones(editing, session):
+    click(editing, session, [MIDDLE])
+    first = group("Object 1")
+    editing.ops.scanpick.object_new("EXEC_DEFAULT", True)
+    click(editing, session, [MIDDLE + 4])
+    second = ball(POINTS, MIDDLE + 4, 0.021)
+    assert group("Object 2") == second
+    assert group("Object 1") == first - second
+    editing.ops.ed.undo()
+    assert group("Object 1") == first
+    bpy_scan(editing).objects[0].locked = True
+    editing.ops.ed.undo_push(message="Lock")
+    click(editing, session, [MIDDLE + 4])
+    assert group("Object 1") == first
+    assert group("Object 2") == second - first
