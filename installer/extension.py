@@ -13,9 +13,14 @@ from . import bpy_environments
 from .console import CommandFailed, InstallError, run, say, try_run
 from .paths import LOG, REPOSITORY, VENV, cache_folder, venv_python
 
-_SOURCES = ("blender_addon", "inference_server/wire", "tools/build_extension.py")
+_SOURCES = (
+    "blender_addon",
+    "inference_server/wire",
+    "inference_server/__init__.py",
+    "tools/build_extension.py",
+    "LICENSE",
+)
 _OLDEST = (4, 2)
-_BUILD = "import pathlib, sys; from tools.build_extension import build; build(pathlib.Path(sys.argv[1]))"
 _RECORD = """
 import sys
 from inference_server.wire import location
@@ -32,9 +37,14 @@ def build(python: Path) -> Path:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    run([python, "-c", _BUILD, folder], "Building the Blender add-on", log=LOG, cwd=REPOSITORY)
-    if not list(folder.glob("*.zip")):
-        raise InstallError(f"Building the add-on left no zip in {folder}; see {LOG}.")
+    try:
+        run(
+            [python, REPOSITORY / "tools" / "build_extension.py", folder],
+            "Building the Blender add-on",
+            log=LOG,
+        )
+    except CommandFailed as error:
+        raise CommandFailed(f"The Blender add-on could not be built; see {LOG}.", error.tail) from error
     stamp.write_text(digest)
     return folder
 
