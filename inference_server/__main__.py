@@ -10,6 +10,8 @@ from typer.core import TyperGroup
 from .errors import UserError
 
 COMMANDS = {
+    "benchmark": "benchmark.command",
+    "evaluate": "evaluation.command",
     "rooms": "data.rooms.command",
     "train": "training.command",
 }

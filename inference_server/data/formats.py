@@ -75,12 +75,12 @@ def read_las(path: Path) -> RawScan:
 
 
 def read_npz(path: Path) -> RawScan:
-    """A numpy archive: positions; optional colors, instance, semantic, offset, names (a JSON object)."""
+    """A numpy archive: positions; optional colors, instance, semantic, offset, names by instance (JSON)."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         names = json.loads(str(arrays["names"])) if "names" in arrays else {}
-        names = {int(key): str(value) for key, value in names.items()}
+        names = {int(key): str(value) for key, value in names.get("names", names).items()}
     except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path.name} is no whole numpy archive ({error}): write it again.") from error
     if "positions" not in arrays:

@@ -1,0 +1,1 @@
+"""Evaluation of click segmentation: scenes, simulated clicks, metrics, baselines, reports."""

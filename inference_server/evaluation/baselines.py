@@ -1,0 +1,115 @@
+"""What a user would do without a network: region growing and a graph cut, both from the same clicks.
+
+Both have the Predictor's interface (`set_scene`, `predict`) and work on the voxel graph of the scan; their
+constants were chosen once on training rooms and hold for every scan.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, dijkstra, maximum_flow
+
+from inference_server.predictor import Prediction
+from inference_server.wire.protocol import Click
+
+from .voxel_graph import VoxelGraph, build_graph
+
+
+class Baseline(ABC):
+    """A method on the voxel graph: subclasses say which voxels belong to the object."""
+
+    def set_scene(self, positions: np.ndarray, colors: np.ndarray | None, voxel_size: float) -> None:
+        """Build the graph of positions (N, 3) in metres and colours (N, 3) uint8 or None."""
+        self._graph = build_graph(positions, colors, voxel_size)
+
+    def predict(self, clicks: Sequence[Click]) -> Prediction:
+        """The object's mask from its clicks; clicked vertices are obeyed, the later click winning."""
+        start = time.perf_counter()
+        graph = self._graph
+        mask = self._voxels(graph, graph.seeds(clicks, True), graph.seeds(clicks, False))[graph.voxel_of]
+        for click in clicks:
+            if click.vertex >= 0:
+                mask[click.vertex] = click.positive
+        return Prediction(mask, mask.astype(np.uint8) * np.uint8(255), {"total": time.perf_counter() - start})
+
+    @abstractmethod
+    def _voxels(self, graph: VoxelGraph, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+        """(V,) bool: the object's voxels; positive and negative are seed voxels."""
+
+
+class RegionGrowing(Baseline):
+    """Seeds grow over smooth steps: neighbours whose colours and normals differ little.
+
+    A voxel belongs to the object if a positive seed reaches it, and no negative seed does on a shorter way.
+    """
+
+    COLOR_STEP = 0.06
+    BEND = 0.06
+
+    def _voxels(self, graph: VoxelGraph, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+        smooth = (graph.color_steps < self.COLOR_STEP) & (graph.bends < self.BEND)
+        cost = 0.1 + graph.color_steps / self.COLOR_STEP + graph.bends / self.BEND
+        first, second = graph.pairs[smooth].T
+        size = len(graph.centroids)
+        edges = csr_array((cost[smooth], (first, second)), shape=(size, size))
+        ours, theirs = (
+            dijkstra(edges, directed=False, indices=seeds, min_only=True)
+            if len(seeds)
+            else np.full(size, np.inf)
+            for seeds in (positive, negative)
+        )
+        return np.isfinite(ours) & (ours < theirs)
+
+
+class GraphCut(Baseline):
+    """Minimum cut between positive and negative seeds, as in Golovinskiy and Funkhouser, "Min-cut based
+    segmentation of point clouds" (2009).
+
+    Without seeds of the background everything would be object; so a background prior grows with the distance
+    to the nearest positive seed, and is one at RADIUS metres at 5 cm voxels.
+    """
+
+    RADIUS_IN_VOXELS = 16
+    PRIOR = 0.25
+    COLOR_SCALE = 0.06
+    BEND_SCALE = 0.1
+    UNIT = 1000
+    """Capacities are whole numbers: this is one."""
+
+    def _voxels(self, graph: VoxelGraph, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+        size = len(graph.centroids)
+        if not len(positive):
+            return np.zeros(size, bool)
+        similar = np.exp(-((graph.color_steps / self.COLOR_SCALE) ** 2) - graph.bends / self.BEND_SCALE)
+        between = np.maximum(1, self.UNIT * similar).astype(np.int32)
+        away = _distance(graph, positive) / (self.RADIUS_IN_VOXELS * graph.voxel_size)
+        if len(negative):
+            away = np.maximum(away, 2 * away / (away + _distance(graph, negative) + 1e-9))
+        leaning = self.UNIT * self.PRIOR * (0.8 - np.minimum(away, 1.6))
+        leaning[positive], leaning[negative] = 2**24, -(2**24)
+        leaning = leaning.astype(np.int32)
+        first, second = graph.pairs.T
+        voxels = np.arange(size)
+        source, sink = np.full(size, size), np.full(size, size + 1)
+        tails = np.concatenate([first, second, source, voxels])
+        heads = np.concatenate([second, first, voxels, sink])
+        capacity = np.concatenate([between, between, np.maximum(leaning, 0), np.maximum(-leaning, 0)])
+        used = capacity > 0
+        network = csr_array(
+            (capacity[used].astype(np.int32), (tails[used], heads[used])), shape=(size + 2, size + 2)
+        )
+        network.indices, network.indptr = network.indices.astype(np.int32), network.indptr.astype(np.int32)
+        residual = network - maximum_flow(network, size, size + 1).flow
+        residual.eliminate_zeros()
+        reached = breadth_first_order(residual, size, return_predecessors=False)
+        mask = np.zeros(size + 2, bool)
+        mask[reached] = True
+        return mask[:size]
+
+
+def _distance(graph: VoxelGraph, seeds: np.ndarray) -> np.ndarray:
+    steps = graph.centroids[:, None] - graph.centroids[seeds]
+    return np.sqrt((steps**2).sum(2)).min(1)

@@ -1,0 +1,58 @@
+"""Class names: what counts as structure, which classes training saw, and names of semantic numbers."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inference_server.errors import UserError
+
+STRUCTURE = frozenset({"floor", "wall", "ceiling"})
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """seen: classes that training saw, None where nobody said; the others are unseen."""
+
+    seen: frozenset[str] | None = None
+    structure: frozenset[str] = STRUCTURE
+    names: dict[int, str] = field(default_factory=dict)
+
+
+def read_classes(path: Path | None) -> ClassList:
+    """A class list from a file, or the default one for None.
+
+    Either text, one seen class a line, or JSON: {"seen": [...], "structure": [...], "names": {"5": "chair"}},
+    each key optional; names are those of the `semantic` numbers. Raises UserError for anything else.
+    """
+    if path is None:
+        return ClassList()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The class list {path} cannot be read ({error}).") from error
+    if not text.lstrip().startswith("{"):
+        names = frozenset(line.strip() for line in text.splitlines() if line.strip())
+        if not names:
+            raise UserError(f"The class list {path} is empty: give one seen class a line.")
+        return ClassList(seen=names)
+    try:
+        content = json.loads(text)
+        unknown = set(content) - {"seen", "structure", "names"}
+        if unknown:
+            raise ValueError(f"unknown key '{sorted(unknown)[0]}'")
+        return ClassList(
+            seen=_names(content["seen"]) if "seen" in content else None,
+            structure=_names(content["structure"]) if "structure" in content else STRUCTURE,
+            names={int(number): str(name) for number, name in content.get("names", {}).items()},
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"The class list {path} is not one ({error}): give one class a line, or JSON with seen, "
+            "structure, names."
+        ) from error
+
+
+def _names(values: list[str]) -> frozenset[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("seen and structure are lists of names")
+    return frozenset(values)

@@ -1,0 +1,177 @@
+"""`python -m inference_server evaluate`: click the objects of labelled scans and report what came of it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from inference_server.errors import UserError
+
+from .classes import read_classes
+from .methods import identify
+from .objects import ObjectResult
+from .pictures import draw_object, plot_curves
+from .plan import Plan, Task, make_plan, split_tasks
+from .settings import METHODS, Settings
+from .sources import find_scenes
+from .store import SUMMARY, append_result, load_mask, open_folder, write_csv, write_text
+from .summary import RANKINGS, summarise
+from .tables import print_summary
+from .workers import run_tasks
+
+WORST = 8
+
+
+def command(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Scans with 'instance' labels, or folders (scans, ScanNet, S3DIS, SemanticKITTI)."
+        ),
+    ],
+    weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
+    method: Annotated[str, typer.Option(help=" | ".join(METHODS))] = "network",
+    clicks: Annotated[int, typer.Option(min=1, max=200, help="Clicks per object.")] = 20,
+    voxel_size: Annotated[float, typer.Option(help="Working resolution in metres.")] = 0.05,
+    every: Annotated[int, typer.Option(min=1, help="Only every n-th object of a scene, largest first.")] = 1,
+    min_points: Annotated[int, typer.Option(min=1, help="Leave out objects with fewer points.")] = 10,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0: one per core.")] = 0,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Adapt the network to each object's clicks.")
+    ] = False,
+    crop: Annotated[
+        float | None,
+        typer.Option(help="Released code's protocol: a square of so many metres around the true object."),
+    ] = None,
+    cube_override: Annotated[
+        bool,
+        typer.Option("--cube-override", help="As the released code, points in click cubes get the label."),
+    ] = False,
+    classes: Annotated[Path | None, typer.Option(help="Seen classes: one a line, or JSON.")] = None,
+    ap: Annotated[str, typer.Option(help="Ranking for AP: " + " | ".join(RANKINGS))] = "probability",
+    engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results; a rerun goes on where it stopped.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary there too.")] = None,
+) -> None:
+    """Click objects out of labelled scans by simulation: IoU over clicks, NoC, AP, pictures."""
+    _check_choice("method", method, METHODS)
+    _check_choice("ap", ap, RANKINGS)
+    for name, value in (("voxel-size", voxel_size), ("crop", crop)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"--{name} is {value}: give a positive number of metres.")
+    settings = identify(
+        Settings(
+            method=method, weights=weights, clicks=clicks, voxel_size=voxel_size, every=every,
+            min_points=min_points, crop=crop, cube_override=cube_override, adapt=adapt, engine=engine,
+            device=device,
+        )
+    )  # fmt: skip
+    console = Console()
+    class_list = read_classes(classes)
+    sources = find_scenes(paths)
+    before = open_folder(out, settings, sources) if out else []
+    with _progress(console) as progress:
+        plan = make_plan(progress.track(sources, description="Reading scans"), settings, class_list)
+        results = _run(plan, settings, before, out, jobs or default_jobs(device), progress)
+    summary = {
+        "protocol": settings.protocol(),
+        "extent": settings.extent(),
+        "settings": settings.to_json(),
+        "plan": plan.facts(),
+    }
+    summary |= summarise(results, class_list, ap)
+    text = json.dumps(summary, indent=2) + "\n"
+    if out:
+        write_csv(out, results)
+        write_text(out / SUMMARY, text)
+        plot_curves(out / "iou_over_clicks.png", summary)
+        _draw_worst(out, plan, results, settings, console)
+    if json_file:
+        write_text(json_file, text)
+    print_summary(console, summary)
+    if out:
+        console.print(
+            f"Results, plot and pictures of the worst objects: {out}", highlight=False, soft_wrap=True
+        )
+
+
+def default_jobs(device: str) -> int:
+    """One process per core that we may use, at most four; one where a GPU does the work."""
+    import torch
+
+    if device in ("cuda", "mps") or (device == "auto" and torch.cuda.is_available()):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, cores)
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"--{option} is '{value}': choose one of {', '.join(choices)}.")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _run(
+    plan: Plan,
+    settings: Settings,
+    before: list[ObjectResult],
+    out: Path | None,
+    jobs: int,
+    progress: Progress,
+) -> list[ObjectResult]:
+    """Results of the whole plan in its order: those from before, and what is still to be done."""
+    wanted = [(task.source.name, identity) for task in plan.tasks for identity, _ in task.objects]
+    done = {(result.scene, result.object): result for result in before}
+    todo = []
+    for task in plan.tasks:
+        left = tuple(pair for pair in task.objects if (task.source.name, pair[0]) not in done)
+        if left:
+            todo.append(Task(task.source, left))
+    bar = progress.add_task(
+        "Clicking objects", total=plan.objects, completed=sum(key in done for key in wanted)
+    )
+    if todo:
+        for result in run_tasks(split_tasks(todo, jobs), settings, out, jobs):
+            if out:
+                append_result(out, result)
+            done[result.scene, result.object] = result
+            progress.advance(bar)
+    return [done[key] for key in wanted]
+
+
+def _draw_worst(
+    out: Path, plan: Plan, results: list[ObjectResult], settings: Settings, console: Console
+) -> None:
+    """Pictures of the objects with the lowest IoU after the last click."""
+    sources = {task.source.name: task.source for task in plan.tasks}
+    for place, result in enumerate(sorted(results, key=lambda r: r.ious[-1])[:WORST], 1):
+        mask = load_mask(out, result)
+        if mask is None:
+            console.print(f"No picture of object {result.object} of {result.scene}: its mask file is gone.")
+            continue
+        path = out / "worst" / f"{place}-{result.scene.replace('/', '__')}-{result.object}.png"
+        draw_object(path, sources[result.scene].load(), result, mask, settings.crop)

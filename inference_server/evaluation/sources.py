@@ -1,0 +1,79 @@
+"""From paths on the command line to scenes that can be loaded: scan files and data sets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference_server.data import s3dis, scannet, semantickitti
+from inference_server.data.formats import READERS
+from inference_server.data.scans import Scan, read_scan
+from inference_server.errors import UserError
+
+DATASETS = {"scannet": scannet, "s3dis": s3dis, "semantickitti": semantickitti}
+"""Kind -> module with `find(path) -> list[Path]` (empty for another layout) and `read(path) -> Scan`."""
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """A scene to be loaded: what kind of thing lies at `path`, and its name in tables (unique in a run)."""
+
+    kind: str
+    path: Path
+    name: str
+
+    def load(self) -> Scan:
+        """Read it; the scan takes this source's name. Raises UserError."""
+        scan = read_scan(self.path) if self.kind == "file" else DATASETS[self.kind].read(self.path)
+        scan.name = self.name
+        return scan
+
+
+def find_scenes(paths: list[Path]) -> list[SceneSource]:
+    """Scenes of all paths in order, each file once.
+
+    A path is a scan file, a folder of ScanNet, S3DIS or SemanticKITTI (the whole set, a part, or one scene),
+    or a folder of scan files. Raises UserError where a path holds no scene.
+    """
+    found: list[tuple[str, Path]] = []
+    for path in paths:
+        found += _scenes_at(Path(path))
+    found = list(dict.fromkeys((kind, path.resolve()) for kind, path in found))
+    return [
+        SceneSource(kind, path, name)
+        for (kind, path), name in zip(found, _short_names([path for _, path in found]), strict=True)
+    ]
+
+
+def _scenes_at(path: Path) -> list[tuple[str, Path]]:
+    if not path.exists():
+        raise UserError(f"There is nothing at {path}.")
+    if path.is_file():
+        if path.suffix == ".bin":
+            return [("semantickitti", path)]
+        return [("file", path)]
+    for kind, module in DATASETS.items():
+        scenes = module.find(path)
+        if scenes:
+            return [(kind, scene) for scene in scenes]
+    files = sorted(
+        file for file in path.iterdir() if file.suffix.lower() in READERS and not file.name.startswith(".")
+    )
+    if not files:
+        raise UserError(
+            f"{path} holds no scans: give PLY files, a folder of them, or a folder of ScanNet, S3DIS or "
+            "SemanticKITTI in its original layout."
+        )
+    return [("file", file) for file in files]
+
+
+def _short_names(paths: list[Path]) -> list[str]:
+    """The file names without extension, with as many folders before them as it takes to tell them apart."""
+    names = [path.stem if path.is_file() else path.name for path in paths]
+    for depth in range(1, max((len(path.parts) for path in paths), default=0)):
+        doubled = {name for name in names if names.count(name) > 1}
+        if not doubled:
+            break
+        names = [
+            "/".join((*path.parts[-1 - depth : -1], path.stem)) if name in doubled else name
+            for name, path in zip(names, paths, strict=True)
+        ]
+    return names

@@ -1,0 +1,94 @@
+"""Running tasks in processes: one torch thread each, results as they come, dead processes noticed."""
+
+import multiprocessing
+import queue
+import signal
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from inference_server.errors import UserError
+
+from .methods import make_method
+from .objects import Method, ObjectResult, SceneTrial
+from .plan import Task
+from .settings import Settings
+from .store import save_mask
+
+_worker: dict = {}
+"""State of a worker process: its method, settings, folder, result queue and the stop signal."""
+
+
+def run_tasks(
+    tasks: list[Task], settings: Settings, folder: Path | None, jobs: int
+) -> Iterator[ObjectResult]:
+    """Results of all tasks in the order in which they get done; masks go to `folder` if there is one.
+
+    Raises UserError for what a method refuses, and where a process dies (most often for want of memory).
+    """
+    if jobs == 1:
+        import torch
+
+        torch.set_num_threads(1)
+        method = make_method(settings)
+        for task in tasks:
+            yield from run_task(task, method, settings, folder)
+        return
+    context = multiprocessing.get_context("spawn")
+    results, stop = context.Queue(), context.Event()
+    pool = ProcessPoolExecutor(jobs, context, _start_worker, (settings, folder, results, stop))
+    try:
+        pending = {pool.submit(_work, task) for task in tasks}
+        while pending:
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+            yield from _arrived(results)
+            for future in done:
+                future.result()
+        yield from _arrived(results, patience=0.5)
+    except BrokenProcessPool as error:
+        yield from _arrived(results)
+        raise UserError(
+            "A worker process died, most likely for want of memory: run it again with fewer --jobs; with "
+            "--out it goes on where it stopped."
+        ) from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def run_task(task: Task, method: Method, settings: Settings, folder: Path | None) -> Iterator[ObjectResult]:
+    """Results of one task, with the scene loaded and prepared once."""
+    scan = task.source.load()
+    trial = SceneTrial(method, scan, settings.voxel_size, settings.crop, settings.cube_override)
+    for identity, class_name in task.objects:
+        result = trial.run(identity, settings.clicks, class_name)
+        if folder is not None:
+            save_mask(folder, result)
+        yield result
+
+
+def _start_worker(settings: Settings, folder: Path | None, results: object, stop: object) -> None:
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us after the object under way
+    torch.set_num_threads(1)
+    _worker.update(settings=settings, folder=folder, results=results, stop=stop, method=None)
+
+
+def _work(task: Task) -> None:
+    if _worker["method"] is None:  # here, not in the initializer: there an error only breaks the pool
+        _worker["method"] = make_method(_worker["settings"])
+    for result in run_task(task, _worker["method"], _worker["settings"], _worker["folder"]):
+        result.mask = None
+        _worker["results"].put(result)
+        if _worker["stop"].is_set():
+            return
+
+
+def _arrived(results: object, patience: float = 0.0) -> Iterator[ObjectResult]:
+    while True:
+        try:
+            yield results.get(timeout=patience) if patience else results.get_nowait()
+        except queue.Empty:
+            return
