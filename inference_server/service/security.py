@@ -1,0 +1,137 @@
+"""Who may talk to the service: loopback only, or CURVE keys and a list of the clients that are let in."""
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+
+import zmq
+import zmq.auth
+from zmq.utils import z85
+
+from ..errors import UserError
+from ..wire.location import config_folder
+
+SERVER_NAME = "server"
+CLIENTS_FOLDER = "clients"
+HOW_TO_MAKE_KEYS = "make keys with 'python -m inference_server keys' and start again with --keys"
+
+
+def default_keys_folder() -> Path:
+    return config_folder() / "keys"
+
+
+def check_address(address: str, keys: Path | None) -> None:
+    """Refuse an address that can't be bound, or that other machines can reach where there are no keys."""
+    match = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d{1,5})", address)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise UserError(f"'{address}' is no address: write it as tcp://127.0.0.1:47600.")
+    if keys is None and not is_loopback(match[1].strip("[]")):
+        raise UserError(
+            f"On {match[1]} other machines can reach the server, so it asks for keys: {HOW_TO_MAKE_KEYS}, or "
+            "use tcp://127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """True for names and numbers of this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
+    """Make a pair of keys named `name`; returns the secret file and whether it is new. Existing keys stay as
+    they are.
+
+    The server's lie in the folder, each client's in its folder `clients`; secret files are readable by their
+    owner only. Raises UserError.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise UserError(f"'{name}' can't name a key: use letters, digits, '.', '_' and '-'.")
+    place = folder if name == SERVER_NAME else folder / CLIENTS_FOLDER
+    secret_file = place / f"{name}.key_secret"
+    try:
+        if secret_file.is_file():
+            return secret_file, False
+        place.mkdir(parents=True, exist_ok=True)
+        mask = os.umask(0o077)
+        try:
+            zmq.auth.create_certificates(place, name)
+        finally:
+            os.umask(mask)
+    except OSError as error:
+        raise UserError(
+            f"Keys can't be written in {place}: {error.strerror}; choose another folder."
+        ) from None
+    return secret_file, True
+
+
+def read_key_file(file: Path) -> tuple[str, str | None]:
+    """Public and, where the file has it, secret key in Z85. Raises UserError."""
+    try:
+        public, secret = zmq.auth.load_certificate(file)
+    except OSError as error:
+        raise UserError(
+            f"The key file {file} can't be read ({error.strerror or 'no such file'}): check its "
+            f"place and who may read it, or {HOW_TO_MAKE_KEYS}."
+        ) from None
+    except (ValueError, UnicodeDecodeError):
+        raise UserError(f"{file} is no key file; {HOW_TO_MAKE_KEYS}.") from None
+    return public.decode(), secret.decode() if secret else None
+
+
+class Gate:
+    """CURVE on a socket, and the list of the clients' public keys: every .key file in the folder `clients`.
+
+    A client's file may be added or taken away while the server runs. The gate answers libzmq's questions
+    about new connections (ZAP, ZeroMQ RFC 27) on a socket that the service's own loop polls.
+    """
+
+    def __init__(self, context: zmq.Context, socket: zmq.Socket, keys: Path):
+        public, secret = read_key_file(keys / f"{SERVER_NAME}.key_secret")
+        if secret is None:
+            raise UserError(f"{keys / SERVER_NAME}.key_secret holds no secret key: {HOW_TO_MAKE_KEYS}.")
+        self._clients = keys / CLIENTS_FOLDER
+        self._read_at: float | None = None
+        self._allowed: dict[bytes, str] = {}
+        self.refresh()
+        if not self._allowed:
+            raise UserError(
+                f"No client is let in: {self._clients} holds no public key; make a client's keys with "
+                "'python -m inference_server keys --client NAME'."
+            )
+        self.socket = context.socket(zmq.REP)
+        self.socket.linger = 0
+        self.socket.bind("inproc://zeromq.zap.01")
+        socket.zap_domain = b"clients"
+        socket.curve_server = True
+        socket.curve_publickey, socket.curve_secretkey = public.encode(), secret.encode()
+
+    def refresh(self) -> None:
+        """Read the list of clients again where its folder changed; what can't be read lets nobody in."""
+        try:
+            changed = self._clients.stat().st_mtime
+            if changed == self._read_at:
+                return
+            allowed = {}
+            for file in self._clients.glob("*.key"):
+                public, _ = read_key_file(file)
+                allowed[z85.decode(public)] = file.stem
+            self._allowed, self._read_at = allowed, changed
+        except (OSError, UserError, ValueError):
+            return
+
+    def answer(self) -> str | None:
+        """Answer one question; returns the name of the client that was let in, None for one that was not."""
+        version, request, _, _, _, mechanism, *credentials = self.socket.recv_multipart()
+        name = self._allowed.get(credentials[0]) if mechanism == b"CURVE" and credentials else None
+        status = [b"200", b"OK", name.encode(), b""] if name else [b"400", b"Unknown key", b"", b""]
+        self.socket.send_multipart([version, request, *status])
+        return name
+
+    def close(self) -> None:
+        self.socket.close(0)

@@ -1,0 +1,245 @@
+"""The worker process: keeps the network and prepared scenes, answers one predict after the other.
+
+It is started by the service and ends with it. Only this process imports torch.
+"""
+
+import gc
+import importlib
+import inspect
+import os
+import re
+import secrets
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from ..errors import UserError
+from ..wire.protocol import Arguments, ErrorCode, Message, ProtocolError, decode, encode
+from ..wire.requests import Predict, error_message, mask_message
+from .shared import scene_arrays
+
+ALIVE = b".alive"
+"""What the identity of a worker's heartbeats ends in."""
+ALIVE_EVERY = 0.5
+DEVICE_LOST = 3
+"""Exit code of a worker whose device is beyond repair; the service starts another."""
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """How a worker reaches its service, and what it runs: 'module:class' of the predictor."""
+
+    address: str
+    service_key: str
+    predictor: str
+
+
+def run_worker(setup: WorkerSetup, name: str, options: dict, threads: int | None, most_points: int) -> None:
+    """Body of the process. options: the predictor's keyword arguments; most_points: prepared scenes kept, in
+    points."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    context = zmq.Context()
+    threading.Thread(target=_say_alive, args=(context, setup, name), daemon=True).start()
+    socket = _connect(context, setup, name.encode())
+    try:
+        predictor = _make_predictor(setup.predictor, options, threads)
+    except Exception as error:
+        _send(socket, describe(error))
+        # The service ends this process when it has read why.
+        socket.poll(10_000)
+        os._exit(1)
+    _send(socket, Message("ready", args=_introduce(predictor)))
+    desk = _Desk(predictor, most_points)
+    while True:
+        message = decode([frame.buffer for frame in socket.recv_multipart(copy=False)])
+        if message.type == "stop":
+            os._exit(0)
+        if message.type == "forget":
+            desk.forget(Arguments(message.args).scene())
+        else:
+            _send(socket, desk.answer(message))
+
+
+def _connect(context: zmq.Context, setup: WorkerSetup, identity: bytes) -> zmq.Socket:
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.identity = identity
+    public, secret = zmq.curve_keypair()
+    socket.curve_publickey, socket.curve_secretkey = public, secret
+    socket.curve_serverkey = setup.service_key.encode()
+    socket.connect(setup.address)
+    return socket
+
+
+def _send(socket: zmq.Socket, message: Message) -> None:
+    socket.send_multipart(encode(message), copy=False)
+
+
+def _say_alive(context: zmq.Context, setup: WorkerSetup, name: str) -> None:
+    """Heartbeats on a socket of their own, whatever the network computes; ends the process with its
+    service."""
+    socket = _connect(context, setup, name.encode() + ALIVE)
+    parent = parent_process()
+    while parent is None or parent.is_alive():
+        _send(socket, Message("alive", args={"memory": memory_in_use()}))
+        time.sleep(ALIVE_EVERY)
+    os._exit(1)
+
+
+def _make_predictor(predictor: str, options: dict, threads: int | None) -> Any:
+    module, _, name = predictor.partition(":")
+    factory = getattr(importlib.import_module(module), name)
+    if threads and "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    return factory(**options)
+
+
+def _introduce(predictor: Any) -> dict:
+    parameters = inspect.signature(predictor.predict_on).parameters
+    return {
+        "model": predictor.name,
+        "device": predictor.device,
+        "engine": predictor.engine,
+        "options": [name for name in parameters if name not in ("scene", "clicks")],
+    }
+
+
+class _Desk:
+    """The predictor with the scenes prepared for it, least recently used ones let go."""
+
+    def __init__(self, predictor: Any, most_points: int):
+        self._predictor = predictor
+        self._most_points = most_points
+        self._prepared: OrderedDict[tuple[str, float], tuple[Any, int]] = OrderedDict()
+
+    def forget(self, scene: str) -> None:
+        for key in [key for key in self._prepared if key[0] == scene]:
+            del self._prepared[key]
+
+    def answer(self, message: Message) -> Message:
+        """The reply to a job: a mask, or a typed error."""
+        for last_try in (False, True):
+            try:
+                return self._predict(message)
+            except Exception as error:
+                if _is_device_lost(error):
+                    os._exit(DEVICE_LOST)
+                if not _is_out_of_memory(error) or last_try:
+                    return describe(error, message.id)
+            self._release_memory()
+        raise AssertionError("the last try returns")
+
+    def _predict(self, message: Message) -> Message:
+        request = Predict.read(message)
+        clock = time.perf_counter()
+        scene = self._prepare(message, request)
+        prepared = time.perf_counter() - clock
+        prediction = self._predictor.predict_on(scene, request.clicks, **request.options)
+        timing = {"prepare": prepared, **prediction.timing}
+        timing.pop("total", None)
+        probabilities = prediction.probabilities if request.probabilities else None
+        return mask_message(
+            message.id, request.scene, request.object_id, prediction.mask, probabilities, timing
+        )
+
+    def _prepare(self, message: Message, request: Predict) -> Any:
+        key = (request.scene, request.voxel_size)
+        if key in self._prepared:
+            self._prepared.move_to_end(key)
+            return self._prepared[key][0]
+        args = Arguments(message.args)
+        points, has_colors = args.integer("points"), args.flag("has_colors")
+        while self._prepared and self._kept_points + points > self._most_points:
+            self._prepared.popitem(last=False)
+        try:
+            memory = SharedMemory(args.text("memory"))
+        except FileNotFoundError:
+            raise ProtocolError(ErrorCode.UNKNOWN_SCENE, "The scan is gone; send it again.") from None
+        try:
+            positions, colors = scene_arrays(memory, points, has_colors)
+            scene = self._predictor.prepare(positions, colors, request.voxel_size)
+            del positions, colors
+        finally:
+            memory.close()
+        self._prepared[key] = (scene, points)
+        return scene
+
+    @property
+    def _kept_points(self) -> int:
+        return sum(points for _, points in self._prepared.values())
+
+    def _release_memory(self) -> None:
+        self._prepared.clear()
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def describe(error: Exception, request: int = 0) -> Message:
+    """The typed error for an exception: its own sentence where it was meant for the user, else a log id."""
+    if isinstance(error, UserError):
+        return error_message(request, ErrorCode.BAD_REQUEST, str(error))
+    if isinstance(error, ProtocolError):
+        return error_message(request, error.code, error.message)
+    if _is_out_of_memory(error):
+        sentence = (
+            "The device has not enough memory for this region: choose a larger voxel size, or run the server "
+            "on the CPU (--device cpu)."
+        )
+        return error_message(request, ErrorCode.OUT_OF_MEMORY, sentence)
+    log_id = secrets.token_hex(4)
+    reply = error_message(
+        request, ErrorCode.INTERNAL, f"The server failed on this request; its log tells more under {log_id}."
+    )
+    reply.args["trace"] = f"{log_id} {_trace(error)}"
+    return reply
+
+
+def _trace(error: Exception) -> str:
+    """Where an exception came from, without any number that might be geometry."""
+    places = [
+        f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    text = re.sub(r"[-+]?\d+\.\d*(e[-+]?\d+)?", "#", str(error))
+    return f"{type(error).__name__}: {text[:300]} ({' > '.join(places[-8:])})"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text
+        or "out of memory" in text
+    )
+
+
+def _is_device_lost(error: Exception) -> bool:
+    """After most errors of CUDA itself nothing works any more in the process that met them."""
+    return "CUDA error" in str(error) and not _is_out_of_memory(error)
+
+
+def memory_in_use() -> int:
+    """Bytes of this process in memory; where the system only tells the most it ever was, that; 0 where it
+    doesn't."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
