@@ -41,16 +41,20 @@ class Geometry:
 
     @contextmanager
     def snapshot(self) -> Iterator[bpy.types.Mesh | bpy.types.PointCloud]:
-        """The data with readable attributes: itself, or in Edit Mode a copy that lives as long as the block."""
+        """The data with readable attributes: itself, or in Edit Mode a copy that lives as long as the block.
+
+        The copy is not in `bpy.data`: adding or removing data-blocks makes Blender store the whole file with the next
+        undo step of Edit Mode.
+        """
         if not self.editing:
             yield self.data
             return
         self.obj.update_from_editmode()
-        copy = self.data.copy()
+        copy = self.obj.to_mesh()
         try:
             yield copy
         finally:
-            bpy.data.meshes.remove(copy)
+            self.obj.to_mesh_clear()
 
     def read_int(self, name: str) -> np.ndarray | None:
         """The INT point attribute `name` as int32 (N,), or None where there is none."""
