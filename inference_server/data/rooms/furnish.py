@@ -156,12 +156,51 @@ def table_group(scene: Scene, plan: Plan, role: str = "table", chairs: int | Non
             spot = np.array(where) + [local[0] * c - local[1] * s, local[0] * s + local[1] * c]
             turn = yaw + (np.pi if side > 0 else 0) + np.pi + rng.normal(0, 0.25)
             if plan.inside(spot[None])[0]:
-                add(scene, other[1].moved((*spot, 0), turn), other[0], other[2])
+                sat = other[1].moved((*spot, 0), turn)
+                add(scene, sat, other[0], other[2])
+                if rng.random() < 0.12:
+                    clutter(scene, sat, T.SOFT, 1)
     if rng.random() < 0.85:
         clutter(scene, placed, T.OFFICE if role == "desk" else T.TABLETOP, int(rng.integers(1, 9)))
     if rng.random() < 0.25:
         add(scene, T.rug(scene.density, rng)[1].moved((*where, 0), yaw), "rug")
     return True
+
+
+def workplaces(scene: Scene, plan: Plan) -> None:
+    """A block of like desks that touch, back to back or in a row, each with a screen, a keyboard and a like chair."""
+    rng = scene.rng
+    name, desk, key = get(scene, "desk") or (None, None, None)
+    seat = get(scene, "chair")
+    if desk is None or seat is None:
+        return
+    w, d = np.ptp(desk.points[:, :2], axis=0)
+    low, high = desk.points.min(axis=0), desk.points.max(axis=0)
+    desk = desk.moved((-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, 0))
+    rows = int(rng.choice([1, 2]))
+    columns = int(rng.integers(1, 5))
+    yaw = rng.choice([0, np.pi / 2, np.pi, -np.pi / 2]) + rng.normal(0, 0.03)
+    where = free_spot(plan, rng, (columns * w + 0.1, rows * d + 1.4), yaw)
+    if where is None:
+        return
+    screen = T.monitor(scene.density * 2, rng)[1]
+    for row in range(rows):
+        for column in range(columns):
+            x = (column - (columns - 1) / 2) * w
+            y, turn = ((0.0, 0.0) if rows == 1 else (-d / 2, 0.0) if row == 0 else (d / 2, np.pi))
+            place = desk.moved(yaw=turn).moved((x, y, 0)).moved((*where, 0), yaw)
+            add(scene, place, name, key)
+            if rng.random() < 0.9:
+                side = -1 if turn == 0 else 1
+                sat = seat[1].moved(yaw=turn + np.pi + rng.normal(0, 0.4))
+                gap = d / 2 + rng.uniform(-0.1, 0.4)
+                add(scene, sat.moved((x + rng.normal(0, 0.1), y + side * gap, 0)).moved((*where, 0), yaw), seat[0], seat[2])
+            top = float(np.percentile(desk.points[:, 2], 98))
+            for offset in ([0.0] if rng.random() < 0.6 else [-0.3, 0.3]):
+                if rng.random() < 0.85:
+                    shown = screen.moved((offset, d * 0.2, top), rng.normal(0, 0.15)).moved(yaw=turn).moved((x, y, 0))
+                    add(scene, shown.moved((*where, 0), yaw), "monitor")
+            clutter(scene, place, T.OFFICE, int(rng.integers(1, 6)))
 
 
 def free_spot(plan: Plan, rng: Rng, size, yaw: float = 0.0, tries: int = 40) -> tuple[float, float] | None:
@@ -196,7 +235,7 @@ def book_shelf(scene: Scene, plan: Plan) -> None:
 def fill_cells(scene: Scene, cells) -> list[tuple[str, Surface]]:
     """What stands in a shelf's compartments, in the shelf's own frame."""
     rng, out = scene.rng, []
-    rows_are_one = rng.random() < 0.4  # labels of real scans often call a row of books one object
+    rows_are_one = rng.random() < 0.75  # labels of real scans often call a row of books one object
     for x0, x1, z, clear, depth in cells:
         kind = rng.random()
         if kind < 0.5 and clear > 0.18:
@@ -221,7 +260,7 @@ def fill_cells(scene: Scene, cells) -> list[tuple[str, Surface]]:
                 size = (w, min(depth * rng.uniform(0.6, 0.98), 0.4), clear * rng.uniform(0.4, 0.9))
                 name, one = T.carton(scene.density * 1.5, rng, size)
                 out.append((name, one.moved((x + w / 2, rng.normal(0, 0.01), z))))
-                x += w + rng.exponential(0.03)
+                x += w + rng.exponential(0.04)
         elif kind < 0.88:
             for _ in range(int(rng.integers(1, 5))):
                 name, one = [T.bottle, T.cup, T.can, T.bowl, T.flat_book, T.papers, T.plant][rng.integers(7)](scene.density * 2, rng)
@@ -262,8 +301,8 @@ def built_in(scene: Scene, plan: Plan) -> None:
     longest = max(w.length for w in plan.walls)
     w = rng.uniform(1.0, min(longest - 0.2, 4.0)) if longest > 1.3 else 1.0
     h = rng.choice([plan.height - 0.01, rng.uniform(1.9, 2.3)])
-    color = P.some(P.WALLS, rng) if rng.random() < 0.65 else P.furniture_color(rng)
-    parts = F.cabinet(scene.density, rng, (w, rng.uniform(0.3, 0.6), min(h, plan.height - 0.01)), P.plain(color, rng))
+    paint = P.plain(scene.like_walls(0.55), rng)
+    parts = F.cabinet(scene.density, rng, (w, rng.uniform(0.3, 0.6), min(h, plan.height - 0.01)), paint)
     whole = join(*[p for _, p in parts])
     place = reserve_wall(plan, rng, whole, gap=0.0)
     if place:

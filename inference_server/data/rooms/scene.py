@@ -19,6 +19,7 @@ class Scene:
 
     def __init__(self, catalogue: Catalogue, split: str, rng: np.random.Generator, density: float) -> None:
         self.catalogue, self.split, self.rng, self.density = catalogue, split, rng, density
+        self.wall_color = P.some(P.WALLS, rng)
         self.surfaces: list[Surface] = []
         self.owners: list[int] = []
         self.names: dict[int, str] = {}
@@ -54,6 +55,12 @@ class Scene:
             owner[keep],
         )
 
+    def like_walls(self, share: float = 0.4) -> np.ndarray:
+        """A colour for doors, fronts and curtains: with the given share that of the walls, else a furniture colour."""
+        if self.rng.random() < share:
+            return P.near(self.wall_color, self.rng, 0.04)
+        return P.furniture_color(self.rng) if self.rng.random() < 0.7 else P.some(P.WALLS, self.rng)
+
     def pick(self, role: str) -> Model | None:
         """A random model of a role in this scene's split; None where the split has none."""
         models = self.catalogue.role(role, self.split)
@@ -84,11 +91,12 @@ def hide_below(surface: Surface, instance: int, columns: list, owner: np.ndarray
     """
     local = surface.moved(yaw=-surface.yaw).points
     low, high = local.min(axis=0), local.max(axis=0)
+    middle = np.percentile(local[:, 1:], [5, 95], axis=0)  # trays, hooks and handles stand out of flat things
     size = high - low
-    if size[2] < THIN and min(size[0], size[1]) > 0.03:
-        normal, back = 2, (low[2] - 0.025, high[2] - 0.002)
-    elif size[1] < THIN and min(size[0], size[2]) > 0.06:
-        normal, back = 1, (low[1] + 0.002, high[1] + 0.03)
+    if middle[1, 1] - middle[0, 1] < THIN and size[2] < 2 * THIN and min(size[0], size[1]) > 0.03:
+        normal, back = 2, (low[2] - 0.025, middle[1, 1] - 0.002)
+    elif middle[1, 0] - middle[0, 0] < THIN and size[1] < 2 * THIN and min(size[0], size[2]) > 0.06:
+        normal, back = 1, (middle[0, 0] + 0.002, high[1] + 0.03)
     else:
         return
     a, b = (0, 1) if normal == 2 else (0, 2)

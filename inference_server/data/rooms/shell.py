@@ -35,7 +35,7 @@ def wall_paint(rng: Rng, base: np.ndarray):
 def build_shell(scene: Scene, plan: Plan) -> None:
     """Add floor, walls with their holes, ceiling. Call after the wall elements, which cut the holes."""
     rng, density = scene.rng, scene.density
-    base = P.some(P.WALLS, rng)
+    base = scene.wall_color
     for name, z, sign in (("floor", 0.0, 1), ("ceiling", plan.height, -1)):
         paint = floor_paint(rng) if name == "floor" else P.cloudy(P.near((0.85, 0.84, 0.82), rng), rng, 0.02, 0.5)
         if name == "ceiling" and rng.random() < 0.3:
@@ -110,7 +110,7 @@ def add_door(scene: Scene, plan: Plan) -> None:
         scene.models[scene.add(on_wall(wall, scene.model(model), s, 0, model.size[1] * 0.2), "door")] = model.key
         wall.holes.append((s - w / 2 + 0.02, s + w / 2 - 0.02, 0, h - 0.02))
         return
-    color = P.near((0.85, 0.84, 0.8), rng, 0.06) if rng.random() < 0.5 else P.furniture_color(rng)
+    color = scene.like_walls()
     paint = P.wood(color, rng, 0.06) if rng.random() < 0.5 else P.plain(color, rng)
     if rng.random() < 0.35:
         paint = P.framed(P.plain(color * rng.uniform(0.85, 1.05), rng), color, w, h, rng.uniform(0.08, 0.16))
@@ -184,7 +184,7 @@ def add_window(scene: Scene, plan: Plan) -> None:
 def add_curtains(scene: Scene, plan: Plan, wall: Wall, s: float, width: float, z0: float, z1: float) -> None:
     """One or two curtains with folds, drawn or half open, before a window or a bare wall."""
     rng, density = scene.rng, scene.density
-    paint = P.cloth(rng) if rng.random() < 0.5 else P.cloudy(P.some(P.WALLS, rng, 0.1), rng, 0.06, 0.1)
+    paint = P.cloth(rng) if rng.random() < 0.5 else P.cloudy(scene.like_walls(0.6), rng, 0.06, 0.1)
     bottom = rng.choice([0.02, max(z0 - 0.15, 0.02)])
     top = min(z1 + rng.uniform(0.05, 0.25), plan.height - 0.02)
     whole = rng.random() < 0.25
@@ -254,8 +254,7 @@ def add_flat(scene: Scene, plan: Plan, kind: str) -> None:
         z = max(0.1, 1.5 - h / 2)
     elif kind == "cabinet front":
         w, h = rng.uniform(0.6, 2.5), rng.uniform(0.5, min(2.3, plan.height - 0.2))
-        color = P.some(P.WALLS, rng) if rng.random() < 0.6 else P.furniture_color(rng)
-        paint = P.plain(color, rng)
+        paint = P.plain(scene.like_walls(0.5), rng)
         thing = join(*F.fronts(density, rng, w, h, paint), box((w, 0.06, h), paint, density, rng))
         z = rng.choice([0.03, 0.4])
     elif kind == "tv":
@@ -270,8 +269,9 @@ def add_flat(scene: Scene, plan: Plan, kind: str) -> None:
         z = rng.uniform(1.7, 2.1)
     else:
         w, h = rng.uniform(0.5, 1.8), rng.uniform(0.35, 0.7)
-        ribs = P.stripes((0.84, 0.84, 0.82), (0.68, 0.68, 0.67), 0.06, rng)
-        thing = box((w, rng.uniform(0.06, 0.12), h), P.plain((0.84, 0.84, 0.82), rng), density, rng, front=ribs)
+        color = P.near(scene.wall_color if rng.random() < 0.4 else (0.84, 0.84, 0.82), rng, 0.05)
+        ribs = P.stripes(color, color * rng.uniform(0.75, 0.95), 0.06, rng)
+        thing = box((w, rng.uniform(0.05, 0.12), h), P.plain(color, rng), density, rng, front=ribs)
         kind, z = "radiator", 0.12
     z = float(np.clip(z, 0.02, max(plan.height - h - 0.05, 0.02)))
     found = find_place(plan, rng, w, z, z + h)

@@ -1,0 +1,106 @@
+"""The frozen test set: 20 rooms of the test split that no later change of the simulator alters.
+
+`testset-generator.zip` holds the generator's own source as it was when the set was frozen, and is imported from
+there; `testset.json` holds the seeds, the SHA-256 of every room (positions in whole millimetres) and, because
+floating-point arithmetic differs in the last bit between processors, the vertices of every instance too.
+"""
+
+import hashlib
+import importlib
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from inference_server.data.scans import Scan
+from inference_server.errors import UserError
+
+FOLDER = Path(__file__).parent
+RECORD, GENERATOR = FOLDER / "testset.json", FOLDER / "testset-generator.zip"
+PACKAGE = "frozen_rooms"
+MODULES = ("camera", "catalogue", "furnish", "furniture", "paint", "plan", "roles", "rooms", "scene", "sensor",
+           "shell", "surface", "surfaces", "things")
+TOLERANCE = 0.03
+"""Share by which an instance's vertices may differ where the arithmetic is another (see `verify`)."""
+
+
+def digest(scan: Scan) -> str:
+    """SHA-256 of positions in whole millimetres, colours and instances."""
+    code = hashlib.sha256(np.round(scan.positions.astype(np.float64) * 1000).astype("<i4").tobytes())
+    code.update(scan.colors.tobytes())
+    code.update(scan.instance.astype("<i4").tobytes())
+    return code.hexdigest()
+
+
+def describe(scan: Scan, seed: int) -> dict:
+    """A room's entry in the record."""
+    counts = np.bincount(scan.instance[scan.instance >= 0])
+    instances = [[scan.names[k], int(count)] for k, count in enumerate(counts)]
+    return {"seed": seed, "name": scan.name, "vertices": len(scan), "sha256": digest(scan), "instances": instances}
+
+
+def verify(scan: Scan, entry: dict) -> bool:
+    """True where the room is bit for bit the frozen one, False where it is the same room under another
+    processor's rounding: the same objects, each with nearly as many vertices. Raises UserError otherwise."""
+    if digest(scan) == entry["sha256"]:
+        return True
+    counts = np.bincount(scan.instance[scan.instance >= 0])
+    frozen = np.array([count for _, count in entry["instances"]])
+    names = [scan.names[k] for k in range(len(counts))]
+    same = names == [name for name, _ in entry["instances"]]
+    if same and (np.abs(counts - frozen) <= np.maximum(TOLERANCE * frozen, 15)).all():
+        return False
+    raise UserError(
+        f"Room {entry['name']} of the frozen test set came out differently here: install the numpy and scipy "
+        "versions of pyproject.toml and the package sweethome3d-furniture as documented, then run it again."
+    )
+
+
+def load_generator():
+    """The frozen generator's `rooms` and `catalogue` modules, checked against the recorded SHA-256."""
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    if hashlib.sha256(GENERATOR.read_bytes()).hexdigest() != record["generator_sha256"]:
+        raise UserError(f"{GENERATOR.name} is not the file of the frozen test set: restore it from the repository.")
+    if str(GENERATOR) not in sys.path:
+        sys.path.append(str(GENERATOR))
+    return importlib.import_module(f"{PACKAGE}.rooms"), importlib.import_module(f"{PACKAGE}.catalogue"), record
+
+
+def generate_frozen(entry: dict, furniture: Path) -> tuple[Scan, bool]:
+    """One room of the frozen test set by its entry, and whether it matches bit for bit."""
+    rooms, catalogue, record = load_generator()
+    global _catalogue
+    if _catalogue is None:
+        _catalogue = catalogue.load_catalogue(furniture, progress=False)
+    scan = rooms.generate_room(_catalogue, record["split"], entry["seed"])
+    return scan, verify(scan, entry)
+
+
+_catalogue = None
+
+
+def freeze(seeds: list[int], split: str = "test") -> None:
+    """Make a new frozen test set of the present generator: overwrites the record and the generator's copy."""
+    from .catalogue import load_catalogue
+    from .rooms import GENERATOR_VERSION, generate_room
+
+    with zipfile.ZipFile(GENERATOR, "w", zipfile.ZIP_DEFLATED) as archive:
+        for module in ("__init__", *MODULES):
+            entry = zipfile.ZipInfo(f"{PACKAGE}/{module}.py", (2026, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, b"" if module == "__init__" else (FOLDER / f"{module}.py").read_bytes())
+    catalogue = load_catalogue()
+    entries = [describe(generate_room(catalogue, split, seed), seed) for seed in seeds]
+    counts = np.array([count for entry in entries for _, count in entry["instances"]])
+    record = {
+        "generator_version": GENERATOR_VERSION,
+        "generator_sha256": hashlib.sha256(GENERATOR.read_bytes()).hexdigest(),
+        "split": split,
+        "objects": len(counts),
+        "share_under_2000_vertices": round(float(np.mean(counts < 2000)), 3),
+        "rooms": entries,
+    }
+    text = json.dumps(record, ensure_ascii=False)
+    RECORD.write_text(text.replace('{"seed"', '\n{"seed"') + "\n", encoding="utf-8")
