@@ -1,0 +1,279 @@
+"""What an artist can do wrong: each gets a sentence in the panel, nothing is lost, and the next click works."""
+
+import time
+
+import numpy as np
+import pytest
+from conftest import add_mesh, connect, edit_mode, free_address, grid_points, group, object_mode, pump, select
+
+POINTS = grid_points()
+MIDDLE = 820
+
+
+def click(blender, vertices=(MIDDLE,), positive=True):
+    select(list(vertices))
+    return blender.ops.scanpick.click_selection(positive=positive)
+
+
+def notice(blender, session, name="scan"):
+    found = session.notices.get(blender.data.objects[name].data.session_uid)
+    return found.text if found else ""
+
+
+def assert_next_click_works(blender, session):
+    assert click(blender) == {"FINISHED"}
+    pump(session)
+    assert MIDDLE in group("Object 1")
+
+
+def test_no_selection(connected, blender, session):
+    add_mesh(POINTS)
+    edit_mode()
+    assert click(blender, []) == {"CANCELLED"}
+    assert "select some vertices" in notice(blender, session)
+    assert_next_click_works(blender, session)
+
+
+def test_removing_before_anything_was_added(connected, blender, session):
+    add_mesh(POINTS)
+    edit_mode()
+    assert click(blender, [MIDDLE], positive=False) == {"CANCELLED"}
+    assert "Start with a click on the object" in notice(blender, session)
+    assert_next_click_works(blender, session)
+
+
+def test_no_server(blender, session, sphere_server):
+    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings.address = free_address()
+    add_mesh(POINTS)
+    edit_mode()
+    assert click(blender) == {"CANCELLED"}
+    assert "No server answers" in notice(blender, session) and "start it" in notice(blender, session)
+    server = sphere_server()
+    connect(session, server.address)
+    assert_next_click_works(blender, session)
+
+
+def test_server_not_installed(blender, session):
+    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings.address, settings.start_server = free_address(), True
+    add_mesh(POINTS)
+    edit_mode()
+    assert click(blender) == {"CANCELLED"}
+    assert "install.py blender" in notice(blender, session)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "http://127.0.0.1:80", ""])
+def test_an_address_that_is_none(blender, session, address):
+    blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences.address = address
+    add_mesh(POINTS)
+    edit_mode()
+    assert click(blender) == {"CANCELLED"}
+    assert "is not a server address" in notice(blender, session)
+
+
+def test_another_machine_needs_online_access(blender, session):
+    blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences.address = "tcp://10.9.8.7:47600"
+    assert not blender.app.online_access
+    add_mesh(POINTS)
+    edit_mode()
+    assert click(blender) == {"CANCELLED"}
+    assert "allow online access" in notice(blender, session)
+
+
+def test_server_killed_between_click_and_answer(blender, session, sphere_server):
+    server = sphere_server("--delay", "0.5")
+    connect(session, server.address)
+    add_mesh(POINTS)
+    edit_mode()
+    assert click(blender) == {"FINISHED"}
+    server.kill()
+    deadline = time.monotonic() + 6
+    while session.connection.state.value != "lost":
+        assert time.monotonic() < deadline
+        session.pump()
+        time.sleep(0.02)
+    assert "Clicks wait until it is back" in session.connection.text
+    assert len(session.pending.items) == 1
+    server.start()
+    pump(session, 15)
+    assert MIDDLE in group("Object 1"), "the click was answered by the server that came back"
+
+
+def test_wrong_protocol_version(blender, session, sphere_server):
+    server = sphere_server("--version", "99")
+    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings.address = server.address
+    session.connection.start()
+    deadline = time.monotonic() + 5
+    while session.connection.state.value != "incompatible":
+        assert time.monotonic() < deadline, session.connection.text
+        session.pump()
+        time.sleep(0.02)
+    add_mesh(POINTS)
+    edit_mode()
+    assert click(blender) == {"CANCELLED"}
+    assert "version 99" in notice(blender, session) and "update" in notice(blender, session)
+
+
+def test_the_server_answers_with_an_error(blender, session, sphere_server):
+    server = sphere_server("--fail", "out_of_memory")
+    connect(session, server.address)
+    add_mesh(POINTS)
+    edit_mode()
+    click(blender)
+    pump(session)
+    assert "out_of_memory" in notice(blender, session)
+    assert len(blender.data.objects["scan"].data.scanpick.objects) == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "sentence"),
+    [
+        (np.zeros((0, 3)), "No vertex is selected"),
+        (np.zeros((1, 3)), "only one vertex"),
+        (np.full((50, 3), 1.5), "in one place"),
+        (np.full((50, 3), np.nan), "no valid position"),
+    ],
+)
+def test_scans_with_nothing_to_see(connected, blender, session, points, sentence):
+    add_mesh(points)
+    edit_mode()
+    assert click(blender, range(min(1, len(points)))) == {"CANCELLED"}
+    assert sentence in notice(blender, session)
+
+
+def test_some_positions_are_not_numbers(connected, blender, session):
+    points = POINTS.copy()
+    points[[0, 700, 1599]] = np.nan
+    add_mesh(points)
+    edit_mode()
+    assert_next_click_works(blender, session)
+    assert "3 vertices without a valid position" in notice(blender, session)
+    assert not {0, 700, 1599} & group("Object 1")
+    expected = np.linalg.norm(np.nan_to_num(points, nan=9e9) - points[MIDDLE], axis=1) <= 10 * 0.075
+    assert abs(len(group("Object 1")) - expected.sum()) <= 0.3 * expected.sum(), "masks are matched to their vertices"
+
+
+def test_coordinates_of_a_million_metres(connected, blender, session):
+    obj = add_mesh(POINTS)
+    obj.location = (1_000_000.0, 5_000_000.0, 300.0)
+    blender.context.view_layer.update()
+    edit_mode()
+    assert_next_click_works(blender, session)
+    scan = session.known_scan(blender.data.objects["scan"])
+    assert np.abs(scan.points).max() < 2
+    assert np.allclose(np.diff(np.unique(scan.points[:, 0])), 0.05, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["FLOAT_COLOR", "BYTE_COLOR", None])
+def test_float_byte_and_no_colours(connected, blender, session, kind):
+    obj = add_mesh(POINTS)
+    if kind:
+        layer = obj.data.color_attributes.new("Col", kind, "POINT")
+        linear = np.tile(np.linspace(0, 1, len(POINTS))[:, None], 4).astype(np.float32)
+        layer.data.foreach_set("color", linear.ravel())
+    edit_mode()
+    assert_next_click_works(blender, session)
+    scan = session.known_scan(blender.data.objects["scan"])
+    if kind is None:
+        assert scan.colors is None and "only the shape" in scan.color_source
+    else:
+        assert scan.color_source == "colour attribute “Col”"
+        assert scan.colors[0].tolist() == [0, 0, 0] and scan.colors[-1].tolist() == [255, 255, 255]
+        assert abs(int(scan.colors[800, 0]) - 188) <= 1, "half of linear light is 188 in sRGB"
+
+
+def test_the_mesh_is_edited_while_the_mask_is_on_its_way(blender, session, sphere_server):
+    server = sphere_server("--delay", "0.3")
+    connect(session, server.address)
+    add_mesh(POINTS)
+    edit_mode()
+    click(blender)
+    blender.ops.mesh.delete(type="VERT")
+    blender.ops.ed.undo_push(message="Delete")
+    pump(session)
+    assert "was edited" in notice(blender, session)
+    assert not blender.data.objects["scan"].vertex_groups
+    assert click(blender, [MIDDLE - 1]) == {"FINISHED"}
+    pump(session)
+    assert MIDDLE - 1 in group("Object 1")
+
+
+def test_the_object_is_renamed_while_the_mask_is_on_its_way(blender, session, sphere_server):
+    server = sphere_server("--delay", "0.3")
+    connect(session, server.address)
+    add_mesh(POINTS)
+    edit_mode()
+    click(blender)
+    blender.data.objects["scan"].name = "renamed"
+    pump(session)
+    assert MIDDLE in group("Object 1", "renamed")
+
+
+def test_the_object_is_deleted_while_the_mask_is_on_its_way(blender, session, sphere_server):
+    server = sphere_server("--delay", "0.3")
+    connect(session, server.address)
+    add_mesh(POINTS)
+    edit_mode()
+    click(blender)
+    object_mode()
+    blender.data.objects.remove(blender.data.objects["scan"])
+    pump(session)
+    add_mesh(POINTS)
+    edit_mode()
+    assert_next_click_works(blender, session)
+
+
+def test_another_file_is_opened_while_the_mask_is_on_its_way(blender, session, sphere_server):
+    server = sphere_server("--delay", "0.3")
+    connect(session, server.address)
+    add_mesh(POINTS)
+    edit_mode()
+    click(blender)
+    blender.ops.wm.read_homefile(use_factory_startup=False, use_empty=True)
+    assert not session.pending.items
+    pump(session)
+
+
+def test_units_that_look_wrong_are_said(connected, blender, session):
+    add_mesh(POINTS * 200)  # a square of 390 m
+    edit_mode()
+    assert_next_click_works(blender, session)
+    assert "m across" in notice(blender, session) and "units are wrong" in notice(blender, session)
+
+
+def test_a_flattened_object_is_refused_and_a_mirrored_one_works(connected, blender, session):
+    obj = add_mesh(POINTS)
+    obj.scale = (1, 0, 1)
+    blender.context.view_layer.update()
+    edit_mode()
+    assert click(blender) == {"CANCELLED"}
+    assert "scaled to nothing" in notice(blender, session)
+    obj = blender.data.objects["scan"]
+    obj.scale = (-1, 1, 1)
+    blender.context.view_layer.update()
+    assert_next_click_works(blender, session)
+
+
+def test_a_locked_object_is_not_changed(connected, blender, session):
+    add_mesh(POINTS)
+    edit_mode()
+    assert_next_click_works(blender, session)
+    before = group("Object 1")
+    blender.data.objects["scan"].data.scanpick.objects[0].locked = True
+    assert click(blender, [0]) == {"CANCELLED"}
+    assert "is locked" in notice(blender, session)
+    assert group("Object 1") == before
+
+
+def test_an_attribute_called_instance_that_is_not_ours_is_kept(connected, blender, session):
+    obj = add_mesh(POINTS)
+    labels = obj.data.attributes.new("instance", "FLOAT", "POINT")
+    labels.data.foreach_set("value", np.arange(len(POINTS), dtype=np.float32))
+    edit_mode()
+    assert_next_click_works(blender, session)
+    object_mode()
+    mesh = blender.data.objects["scan"].data
+    assert mesh.attributes["instance"].data_type == "INT"
+    assert mesh.attributes["instance.imported"].data[7].value == 7.0
