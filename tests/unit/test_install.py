@@ -1,0 +1,274 @@
+"""What install.py decides: the build of torch, the Blenders, what a failure means. Nothing is installed here."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from installer import (
+    bpy_environments,
+    console,
+    environment,
+    extension,
+    interpreters,
+    minkowski,
+    paths,
+    testing,
+)
+from installer.console import CommandFailed, InstallError
+from installer.torch_build import Driver, choose_device, cuda_variant, fits, parse_driver, torch_attempts
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OLD, NEW = Driver((12, 4), (8, 9)), Driver((13, 1), (8, 9))
+SMI = "| NVIDIA-SMI 580.65   Driver Version: 580.65   CUDA Version: 13.0  |"
+
+
+class TestDevice:
+    def test_auto_is_cpu_without_a_driver(self):
+        assert choose_device("auto", None, "linux") == "cpu"
+
+    def test_auto_is_cuda_with_a_driver(self):
+        assert choose_device("auto", NEW, "linux") == "cuda"
+
+    def test_auto_is_cpu_where_the_driver_is_too_old(self):
+        assert choose_device("auto", Driver((11, 8), (8, 6)), "linux") == "cpu"
+
+    def test_the_users_word_beats_the_driver(self):
+        assert choose_device("cpu", NEW, "linux") == "cpu"
+
+    @pytest.mark.parametrize(
+        ("asked", "driver", "system"),
+        [("cuda", None, "linux"), ("cuda", NEW, "darwin"), ("mps", None, "linux")],
+    )
+    def test_an_impossible_device_is_refused_with_a_way_out(self, asked, driver, system):
+        with pytest.raises(InstallError, match="leave out|give"):
+            choose_device(asked, driver, system)
+
+
+class TestDriver:
+    def test_reads_the_table_and_the_oldest_card(self):
+        assert parse_driver(SMI, "8.9\n7.0\n") == Driver((13, 0), (7, 0))
+
+    def test_reads_the_wording_of_newer_drivers(self):
+        assert parse_driver("CUDA UMD Version: 13.2", "9.0").cuda == (13, 2)
+
+    @pytest.mark.parametrize(("summary", "cards"), [("", ""), (SMI, ""), ("NVIDIA-SMI has failed", "8.9")])
+    def test_is_none_where_something_is_missing(self, summary, cards):
+        assert parse_driver(summary, cards) is None
+
+    def test_old_cards_get_the_older_build_even_with_a_new_driver(self):
+        assert cuda_variant(NEW) == "cu130"
+        assert cuda_variant(OLD) == "cu126"
+        assert cuda_variant(Driver((13, 0), (6, 1))) == "cu126"
+        assert cuda_variant(Driver((11, 8), (8, 6))) is None
+
+
+class TestTorchAttempts:
+    def test_on_linux_no_attempt_for_cpu_can_take_a_cuda_build(self):
+        attempts = torch_attempts("2.13.0", "cpu", None, "linux")
+        assert [attempt[0] for attempt in attempts] == ["torch==2.13.0+cpu"] * 2
+
+    def test_the_users_own_pip_configuration_comes_first(self):
+        for device, driver in (("cpu", None), ("cuda", NEW)):
+            first, second = torch_attempts("2.13.0", device, driver, "linux")[:2]
+            assert len(first) == 1
+            assert second[1] == "--extra-index-url"
+            assert second[2].startswith("https://download.pytorch.org/whl/c")
+
+    def test_cuda_follows_the_driver(self):
+        assert torch_attempts("2.13.0", "cuda", OLD, "linux")[0] == ["torch==2.13.0+cu126"]
+        assert torch_attempts("2.13.0", "cuda", NEW, "linux")[-1] == ["torch==2.13.0"]
+        assert ["torch==2.13.0"] not in torch_attempts("2.13.0", "cuda", OLD, "linux")
+
+    @pytest.mark.parametrize(("system", "device"), [("darwin", "mps"), ("darwin", "cpu"), ("win32", "cpu")])
+    def test_where_the_package_index_has_the_right_build_it_is_taken(self, system, device):
+        assert torch_attempts("2.13.0", device, None, system) == [["torch==2.13.0"]]
+
+    def test_a_build_is_judged_by_what_torch_says_of_itself(self):
+        assert fits("cpu", None)
+        assert fits("mps", None)
+        assert fits("cuda", "13.0")
+        assert not fits("cpu", "13.0")
+        assert not fits("cuda", None)
+
+    def test_the_release_is_the_one_of_pyproject(self):
+        assert f'"torch=={paths.torch_release()}"' in (REPOSITORY / "pyproject.toml").read_text()
+
+
+class TestProgress:
+    def test_shows_what_pip_downloads_and_how_far_it_is(self):
+        name, text = console.progress_text(
+            "Downloading torch-2.13.0%2Bcpu-cp311-cp311-linux_x86_64.whl (191.1 MB)", ""
+        )
+        assert name.startswith("torch-2.13.0")
+        assert "downloading torch" in text
+        assert console.progress_text("Progress 50000000 of 200000000", name)[1].endswith("50 of 200 MB")
+
+    def test_counts_compiled_files(self):
+        assert console.progress_text("[3/13] c++ -MMD ...", "")[1] == "compiled 3 of 13 files"
+
+    def test_says_nothing_of_other_lines(self):
+        assert console.progress_text("Requirement already satisfied: numpy", "x") == ("x", "")
+
+
+class TestRun:
+    def test_returns_the_last_lines_and_keeps_a_log(self, tmp_path, capsys):
+        log = tmp_path / "log.txt"
+        assert console.run([sys.executable, "-c", "print('hello')"], "Greeting", log=log) == "hello"
+        assert log.read_text() == "hello\n"
+        assert "Greeting: done" in capsys.readouterr().out
+
+    def test_a_failure_carries_the_programs_words(self):
+        with pytest.raises(CommandFailed, match="Breaking failed") as caught:
+            console.run([sys.executable, "-c", "print('no luck'); raise SystemExit(3)"], "Breaking")
+        assert "no luck" in caught.value.tail
+
+    def test_a_program_that_is_not_there_is_no_answer(self):
+        assert console.try_run(["/nowhere/to/be/found"]) is None
+        assert console.try_run([sys.executable, "-c", "raise SystemExit(1)"]) is None
+
+
+@pytest.mark.parametrize(
+    ("tail", "says"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("ERROR: No matching distribution found for torch==2.13.0+cpu", "no such package"),
+        ("NewConnectionError: Connection refused\nERROR: No matching distribution found", "network"),
+        ("PermissionError: [Errno 13] Permission denied: '/usr/lib'", "could not be written"),
+        ("something else", "install.log"),
+    ],
+)
+def test_pips_failures_become_sentences(tail, says):
+    assert says in environment.explain(tail)
+
+
+class TestBlender:
+    @pytest.mark.parametrize(
+        ("text", "version"),
+        [
+            ("Blender 5.2.1 LTS\n\tbuild date", (5, 2, 1)),
+            ("Blender 4.2\n", (4, 2, 0)),
+            ("bash: no\n", None),
+            ("", None),
+        ],
+    )
+    def test_reads_its_version(self, text, version):
+        assert extension.parse_version(text) == version
+
+    def test_a_zip_fits_from_its_first_release_up_to_its_end(self, tmp_path):
+        file = tmp_path / "addon.zip"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(
+                "blender_manifest.toml", 'blender_version_min = "4.2.0"\nblender_version_max = "5.1.0"\n'
+            )
+        bounds = extension.manifest_range(file)
+        assert [extension.fits(bounds, v) for v in ((4, 1, 0), (4, 2, 0), (5, 0, 9), (5, 1, 0))] == [
+            False,
+            True,
+            True,
+            False,
+        ]
+        assert extension.fits(((5, 1, 0), None), (6, 0, 0))
+
+    def test_a_blender_that_does_not_start_is_refused(self, tmp_path):
+        fake = tmp_path / "blender"
+        fake.write_text("#!/bin/sh\necho this is no blender\n")
+        fake.chmod(0o755)
+        assert extension.blender_version(fake) is None
+
+    def test_the_oldest_and_the_newest_have_environments(self):
+        assert [wheel.series for wheel in bpy_environments.WHEELS] == ["4.2", "5.2"]
+        assert bpy_environments.WHEELS[0].requirements == ["bpy==4.2.23", "numpy<2"]
+
+    def test_an_environment_that_is_not_there_is_told_from_one_that_lacks_something(self, tmp_path):
+        wheel = bpy_environments.WHEELS[0]
+        assert bpy_environments.missing_distributions(tmp_path / "python", wheel) is None
+        missing = bpy_environments.missing_distributions(
+            Path(sys.executable), wheel, ("pytest", "no-such-thing")
+        )
+        assert missing == ["bpy==4.2.23", "numpy<2", "no-such-thing"]
+
+    def test_in_ci_no_environment_may_be_left_out(self, monkeypatch):
+        def refuse(wheel, extra):
+            raise InstallError("no such Python")
+
+        monkeypatch.setattr(bpy_environments, "environment", refuse)
+        monkeypatch.delenv("CI", raising=False)
+        assert bpy_environments.all_environments() == ({}, {"4.2": "no such Python", "5.2": "no such Python"})
+        monkeypatch.setenv("CI", "true")
+        with pytest.raises(InstallError, match="no such Python"):
+            bpy_environments.all_environments()
+
+    def test_a_window_is_taken_from_the_environment_first(self, monkeypatch):
+        monkeypatch.setenv("SCANPICK_BLENDER", "/opt/blender/blender")
+        assert testing.window_blender() == Path("/opt/blender/blender")
+
+
+class TestPaths:
+    def test_the_cache_is_where_the_user_says(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("SCANPICK_CACHE", str(tmp_path / "mine"))
+        assert paths.cache_folder() == tmp_path / "mine"
+        assert (tmp_path / "mine").is_dir()
+
+    def test_a_cache_that_cannot_be_written_is_a_sentence(self, tmp_path, monkeypatch):
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("SCANPICK_CACHE", str(tmp_path / "file"))
+        with pytest.raises(InstallError, match="SCANPICK_CACHE"):
+            paths.cache_folder()
+
+    def test_this_python_is_found_by_its_version(self):
+        assert interpreters.find_python(sys.version_info[:2]) is not None
+        assert interpreters.find_python((3, 99)) is None
+
+
+class TestMinkowski:
+    def test_the_patch_mends_pythons_and_cudas_imports(self, tmp_path):
+        for name in minkowski._CUDA_INCLUDES:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("// code\n")
+        package = tmp_path / "MinkowskiEngine"
+        package.mkdir()
+        (package / "a.py").write_text("from collections import Sequence\nimport numpy\n")
+        (package / "b.py").write_text("from collections import Sequence, namedtuple\n")
+        minkowski.patch(tmp_path)
+        for file in package.glob("*.py"):
+            exec(compile(file.read_text().replace("import numpy", ""), file.name, "exec"), {})
+        assert (tmp_path / "src/spmm.cu").read_text().startswith("#include <thrust/")
+
+    def test_the_build_cannot_uninstall_anything(self, tmp_path):
+        variables = minkowski._build_environment(tmp_path)
+        done = subprocess.run(
+            ["pip", "uninstall", "-y", "pytest"], env={**os.environ, **variables}, capture_output=True
+        )
+        assert done.returncode == 0
+        assert done.stdout == b""
+        assert pytest.__version__ == __import__("importlib.metadata").metadata.version("pytest")
+
+
+class TestCommandLine:
+    def install(self, *arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(REPOSITORY / "install.py"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY.anchor)
+
+    def test_help_names_the_five_commands(self):
+        done = self.install("--help")
+        assert done.returncode == 0
+        for command in ("demo", "test", "blender", "serve", "minkowski"):
+            assert command in done.stdout
+
+    def test_an_unknown_option_is_refused(self):
+        done = self.install("demo", "--scna", "x.ply")
+        assert done.returncode == 2
+        assert "--scna" in done.stderr
+
+    def test_install_needs_the_standard_library_only(self):
+        code = (
+            "import install, sys; print([m for m in ('numpy', 'typer', 'torch', 'rich') if m in sys.modules])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=REPOSITORY
+        )
+        assert done.stdout.strip() == "[]", done.stderr
