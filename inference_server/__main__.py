@@ -12,7 +12,11 @@ from .errors import UserError
 COMMANDS = {
     "benchmark": "benchmark.command",
     "evaluate": "evaluation.command",
+    "keys": "commands.keys",
     "rooms": "data.rooms.command",
+    "segment": "commands.segment",
+    "serve": "commands.serve",
+    "status": "commands.status",
     "train": "training.command",
 }
 """Command name -> module below this package that holds `command`, a plain function with typer annotations."""

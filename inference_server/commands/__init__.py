@@ -1,0 +1,1 @@
+"""The commands of the service and its client, a module for each."""

@@ -1,0 +1,70 @@
+"""`python -m inference_server serve`: answers add-ons and scripts until it is stopped."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..errors import UserError
+from ..service.log import default_log_file
+from ..service.loop import Service
+from ..service.settings import Settings, default_memory
+from ..wire.protocol import DEFAULT_ADDRESS
+from ..wire.requests import ServerInfo
+
+
+def command(
+    address: Annotated[
+        str, typer.Option(help="Where to listen; anything but loopback needs --keys.")
+    ] = DEFAULT_ADDRESS,
+    weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps; several with commas give a worker each.")
+    ] = "auto",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes for each device.")] = 1,
+    engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
+    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
+    memory: Annotated[float | None, typer.Option(min=0.1, help="GB for scans.")] = None,
+    max_points: Annotated[int, typer.Option(min=1, help="Most points of one scan.")] = Settings.points,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="Folder of keys (see the keys command): only known clients may connect."),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Log file instead of the one in the user's settings folder.")
+    ] = None,
+    idle_exit: Annotated[
+        float | None, typer.Option(min=1, help="End after so many seconds without a client.")
+    ] = None,
+) -> None:
+    """Run the inference server. It listens on this machine only; other machines need keys.
+
+    Stop it with Ctrl+C: what runs is finished first, a second Ctrl+C ends it at once.
+    """
+    options = {"weights": weights, "engine": engine, "dtype": dtype}
+    devices = [name.strip() for name in device.split(",") if name.strip()]
+    if not devices:
+        raise UserError("Name a device, such as --device auto.")
+    settings = Settings(
+        address,
+        workers=tuple({**options, "device": name} for name in devices for _ in range(workers)),
+        threads=threads,
+        keys=keys,
+        log_file=log or default_log_file(),
+        points=max_points,
+        memory=default_memory() if memory is None else int(memory * 1e9),
+        idle_exit=idle_exit,
+    )
+    console = Console(highlight=False, soft_wrap=True)
+
+    def tell(info: ServerInfo) -> None:
+        console.print(
+            f"Serving on {address}: {info.device}, {info.model}, {info.engine} engine, scanpick "
+            f"{info.version}. Ctrl+C stops it."
+        )
+
+    service = Service(settings, tell)
+    service.stop_on_signals()
+    service.run()
