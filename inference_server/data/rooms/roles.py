@@ -46,7 +46,8 @@ _NOT_SMALL = re.compile(
     r"socket|switch|plug|wall|radiator|arrow|parking|pedestrian|ceiling|chandelier|pendant|shower|smoke|hood|rail|"
     r"faucet|bell|speech|curtain|escalator|letters box|clothes hanger|dispenser|intercom|cctv|surveillance|dart|"
     r"emergency|air cond|heater|^sink$|cooktop|induction|fluorescent|track|porch|fence|screen door|coathanger|"
-    r"upper|hanging|baby bed|comb|bill|ring$|pencil|fork|spoon|knife$|lip stick|dress$|short|skirt|trousers|jacket"
+    r"upper|hanging|baby bed|comb|bill|ring$|pencil|fork|spoon|knife$|lip stick|dress$|short|skirt|trousers|jacket|"
+    r"bedside|locker|stool|puff|potty|trash|dustbin|recycling|basket|stove|cooker$|drawers|chair|chest|table$|bench"
 )
 _FLOOR_THINGS = re.compile(
     r"dustbin|trash|recycling|basket|backpack|suitcase|briefcase|bag|box|crate|barrel|puff|plant|ficus|yucca|bamboo|"

@@ -19,20 +19,21 @@ def smooth_field(points: np.ndarray, rng: Rng, scale: float, waves: int = 6) -> 
     return total * np.float32(np.sqrt(2 / waves))
 
 
-def openness(points: np.ndarray, height: float, rng: Rng, cell: float = 0.1) -> np.ndarray:
+def openness(points: np.ndarray, height: float, rng: Rng, cell: float) -> np.ndarray:
     """How much of what is above a point is free, (n,) in [0,1]: dark under tables, in shelves and in corners.
 
-    A coarse stand-in for ambient occlusion: the share of 10 cm columns around the point that hold something
-    higher, below the ceiling.
+    A coarse stand-in for ambient occlusion: the share of columns of `cell` metres around the point that hold
+    something higher, below the ceiling.
     """
+    top, step = height - 3 * cell, 1.2 * cell
     low = points[:, 0].min(), points[:, 1].min()
     column = ((points[:, 0] - low[0]) / cell).astype(np.int32)
     row = ((points[:, 1] - low[1]) / cell).astype(np.int32)
-    levels = np.arange(0.05, height - 0.3, 0.12)
+    levels = np.arange(cell / 2, top, step)
     shape = (column.max() + 1, row.max() + 1)
-    below_ceiling = points[:, 2] < height - 0.3
+    below_ceiling = points[:, 2] < top
     filled = np.zeros((len(levels) + 1, *shape), dtype=np.float32)
-    level = np.clip(((points[:, 2] - levels[0]) / 0.12).astype(np.int32), 0, len(levels))
+    level = np.clip(((points[:, 2] - levels[0]) / step).astype(np.int32), 0, len(levels))
     filled[level[below_ceiling], column[below_ceiling], row[below_ceiling]] = 1
     above = np.maximum.accumulate(filled[::-1], axis=0)[::-1]
     above = np.concatenate([above[1:], np.zeros((1, *shape), dtype=np.float32)])
@@ -41,8 +42,10 @@ def openness(points: np.ndarray, height: float, rng: Rng, cell: float = 0.1) -> 
     return 1 - blurred[level, column, row]
 
 
-def shade(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, height: float, rng: Rng) -> np.ndarray:
-    """Colours under ambient light, two or three soft lamps, half-shadows and a smooth uneven field; (n,3) float32."""
+def shade(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, height: float, rng: Rng,
+          cell: float = 0.1) -> np.ndarray:
+    """Colours under ambient light, two or three soft lamps, half-shadows made in columns of `cell` metres
+    and a smooth uneven field; (n,3) float32."""
     light = np.full(len(points), rng.uniform(0.45, 0.7), dtype=np.float32)
     x, y, z = (np.ascontiguousarray(points[:, axis]) for axis in range(3))
     low, high = (x.min(), y.min()), (x.max(), y.max())
@@ -54,7 +57,7 @@ def shade(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, height: f
         reach = rng.uniform(1.5, 4) ** 2
         light += np.float32(rng.uniform(0.2, 0.7)) * (0.3 + 0.7 * facing) / (1 + r2 / np.float32(reach))
     light *= 0.88 + 0.12 * np.abs(normals[:, 2])
-    light *= 1 - rng.uniform(0.15, 0.5) * (1 - openness(points, height, rng))
+    light *= 1 - rng.uniform(0.15, 0.5) * (1 - openness(points, height, rng, cell))
     light *= 1 + 0.07 * smooth_field(points, rng, 0.8, 4)
     return colors * light[:, None]
 
