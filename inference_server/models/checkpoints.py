@@ -1,7 +1,6 @@
 """Weights on disk: safetensors with the network's configuration inside; foreign PyTorch files load as data only."""
 
 import json
-import os
 import pickle
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..files import replacing
 from .registry import ModelConfig, build_model
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
@@ -33,16 +33,13 @@ def find_weights(name: str | Path) -> Path:
 
 
 def save_weights(path: Path, state: dict[str, Tensor], config: ModelConfig, facts: dict[str, str] | None = None) -> None:
-    """Write weights in one step, so that a full disk or a crash leaves the previous file whole."""
-    part = path.with_name(path.name + ".part")
+    """Write weights in one step, so that a full disk or a crash leaves the previous file whole (UserError)."""
     metadata = {"config": json.dumps(config.to_dict()), **(facts or {})}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous().cpu() for k, v in state.items()}, part, metadata=metadata)
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"The weights could not be written to {path} ({error}); the previous file is untouched.") from error
+    with replacing(path) as file:
+        try:
+            save_file({k: v.contiguous().cpu() for k, v in state.items()}, file, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:

@@ -1,7 +1,6 @@
 """The training loop: groups of crops, a click and an optimiser step per round, resumable checkpoints."""
 
 import json
-import os
 import pickle
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, Subset
 
 from ..devices import choose_device, choose_dtype
 from ..errors import UserError
+from ..files import replacing
 from ..models.checkpoints import save_weights
 from ..models.inputs import encode_inputs, uses_colour
 from ..models.points import Points
@@ -164,13 +164,11 @@ class Trainer:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
-        part = self.checkpoint.with_name(self.checkpoint.name + ".part")
-        try:
-            torch.save(content, part)
-            os.replace(part, self.checkpoint)
-        except (OSError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
-            raise UserError(f"The checkpoint could not be written ({error}); the previous one is whole.") from error
+        with replacing(self.checkpoint) as file:
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # how torch reports a full disk
+                raise OSError(str(error).splitlines()[0]) from error
         facts = {"training": json.dumps({"steps": self.step, "hours": round(self.seconds / 3600, 2)})}
         save_weights(self.folder / "weights.safetensors", self.average, self.config.model, facts)
 

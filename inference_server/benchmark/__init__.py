@@ -1,0 +1,1 @@
+"""Figures anyone can print again: speed and memory of the engines, of a click, of the wire."""
