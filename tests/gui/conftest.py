@@ -1,0 +1,113 @@
+"""The real Blender with a window, the add-on installed in it, and a server it can talk to."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TIMEOUT = 420
+
+
+def window_blender() -> Path | None:
+    """What starts a Blender with a window: SCANPICK_BLENDER, the one beside the checkout, the user's own."""
+    if chosen := os.environ.get("SCANPICK_BLENDER"):
+        return Path(chosen)
+    beside = REPOSITORY.parent / "shared" / "tools" / "real-blender"
+    if beside.exists():
+        return beside
+    found = shutil.which("blender")
+    return Path(found) if found and os.environ.get("DISPLAY") else None
+
+
+@pytest.fixture(scope="session")
+def blender_program() -> Path:
+    program = window_blender()
+    if program is None:
+        if os.environ.get("CI") and (REPOSITORY.parent / "shared").exists():
+            pytest.fail("there is no Blender with a window, and in CI nothing is left out")
+        pytest.skip("no Blender was found: set SCANPICK_BLENDER to one")
+    return program
+
+
+@pytest.fixture(scope="session")
+def blender_home(blender_program: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment of a Blender never used before, with the add-on installed from its zip."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {**os.environ, "HOME": str(home), "SCANPICK_CONFIG": str(home / "config")}
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "PYTHONPATH"):
+        environment.pop(name, None)
+    folder = os.environ.get("SCANPICK_EXTENSIONS")
+    if folder is None:
+        sys.path.insert(0, str(REPOSITORY))
+        from tools.build_extension import build
+
+        folder = home / "zips"
+        build(folder)
+    said = subprocess.run([blender_program, "--version"], env=environment, capture_output=True, text=True).stdout
+    version = tuple(int(part) for part in said.split()[1].split(".")[:2])
+    label = "blender-4.2" if version < (5, 1) else "blender-5.1"
+    (zip_file,) = Path(folder).glob(f"*{label}*.zip")
+    install = [blender_program, "--command", "extension", "install-file", "-r", "user_default", "-e", zip_file]
+    done = subprocess.run(install, env=environment, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    no_splash = "import bpy; bpy.context.preferences.view.show_splash = False; bpy.ops.wm.save_userpref()"
+    done = subprocess.run(
+        [blender_program, "--background", "--python-expr", no_splash], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return environment
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the screenshots go: SCANPICK_PICTURES, else a temporary folder."""
+    chosen = os.environ.get("SCANPICK_PICTURES")
+    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def sphere_address() -> Iterator[str]:
+    """Address of a server that answers with a ball around the clicks (see tests/blender/sphere_server.py)."""
+    script = REPOSITORY / "tests" / "blender" / "sphere_server.py"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    python = os.environ.get("SCANPICK_PYTHON", sys.executable)
+    process = subprocess.Popen([python, str(script), address])
+    yield address
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def play(blender_program: Path, blender_home: dict[str, str], pictures: Path) -> Callable[[str, str], dict]:
+    """Play a scene of this folder in the window; returns its facts, fails with its traceback."""
+
+    def run(scene: str, address: str) -> dict:
+        out = pictures / scene
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        command = [blender_program, "--enable-event-simulate", "--window-geometry",
+                   "0", "0", "1280", "800", "--python", REPOSITORY / "tests" / "gui" / "stage.py", "--", scene, out,
+                   address]  # fmt: skip
+        done = subprocess.run(
+            [str(part) for part in command], env=blender_home, cwd=REPOSITORY, timeout=TIMEOUT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        )  # fmt: skip
+        (out / "blender.log").write_text(done.stdout)
+        file = out / "result.json"
+        assert file.exists(), f"Blender ended with {done.returncode} before the scene was over\n{done.stdout[-4000:]}"
+        result = json.loads(file.read_text())
+        assert not result["error"], f"{result['error']}\nPictures: {out}\n{done.stdout[-3000:]}"
+        return result["facts"]
+
+    return run

@@ -1,0 +1,154 @@
+"""Runs inside Blender's window: plays a scene as an artist would, with simulated events only.
+
+    blender --enable-event-simulate --python stage.py -- SCENE OUT_DIR SERVER_ADDRESS
+
+SCENE is a module beside this file with `play(stage)`, a generator: each `yield` lets Blender draw and work before the
+next step. The outcome goes to OUT_DIR/result.json, the pictures of `stage.shot` beside it.
+"""
+
+import importlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import bpy
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+from mathutils import Vector
+
+PAUSE = 0.15
+ADDON = "bl_ext.user_default.scanpick"
+LIMIT = 240.0
+
+
+class Stage:
+    """The window as the artist's hands and eyes have it."""
+
+    def __init__(self, out: Path, address: str):
+        self.out = out
+        self.address = address
+        self.facts: dict[str, object] = {}
+
+    @property
+    def window(self) -> bpy.types.Window:
+        return bpy.context.window_manager.windows[0]
+
+    @property
+    def view(self) -> tuple[bpy.types.Area, bpy.types.Region]:
+        area = max((a for a in self.window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.width * a.height)
+        return area, next(r for r in area.regions if r.type == "WINDOW")
+
+    @property
+    def session(self):
+        return sys.modules[f"{ADDON}.session.session"].session
+
+    def module(self, name: str):
+        return sys.modules[f"{ADDON}.{name}"]
+
+    def event(self, type: str, value: str = "PRESS", at: tuple[int, int] | None = None, **modifiers: bool) -> None:
+        x, y = at or self.mouse
+        self.window.event_simulate(type=type, value=value, x=int(x), y=int(y), **modifiers)
+
+    mouse = (600, 400)
+
+    def move(self, at: tuple[float, float]) -> Iterator[None]:
+        """Move the mouse to a place in the window, pixels from the lower left."""
+        self.mouse = (int(at[0]), int(at[1]))
+        self.event("MOUSEMOVE", "NOTHING")
+        yield
+
+    def tap(self, type: str, **modifiers: bool) -> Iterator[None]:
+        """Press and release a key or a button where the mouse is."""
+        for name, key in (("ctrl", "LEFT_CTRL"), ("shift", "LEFT_SHIFT"), ("alt", "LEFT_ALT")):
+            if modifiers.get(name):
+                self.event(key, "PRESS", **{name: True})
+        self.event(type, "PRESS", **modifiers)
+        self.event(type, "RELEASE", **modifiers)
+        for name, key in (("ctrl", "LEFT_CTRL"), ("shift", "LEFT_SHIFT"), ("alt", "LEFT_ALT")):
+            if modifiers.get(name):
+                self.event(key, "RELEASE")
+        yield
+
+    def click(self, at: tuple[float, float], **modifiers: bool) -> Iterator[None]:
+        yield from self.move(at)
+        yield from self.tap("LEFTMOUSE", **modifiers)
+
+    def place_of(self, world: tuple[float, float, float]) -> tuple[float, float]:
+        """Where a point of the scene is in the window."""
+        area, region = self.view
+        space = area.spaces.active
+        flat = location_3d_to_region_2d(region, space.region_3d, Vector(world))
+        return region.x + flat.x, region.y + flat.y
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = 30.0) -> Iterator[None]:
+        """Wait as the artist does: Blender goes on drawing and polling."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {seconds:g} s for: {what}")
+            yield
+
+    def shot(self, name: str) -> Iterator[None]:
+        """A picture of the window, after it was drawn."""
+        for _ in range(3):
+            yield
+        self.picture(name)
+        yield
+
+    def picture(self, name: str) -> None:
+        with bpy.context.temp_override(window=self.window):
+            bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
+            bpy.ops.screen.screenshot(filepath=str(self.out / f"{name}.png"))
+
+    def sidebar(self, tab: str = "Scanpick", width: int = 0) -> Iterator[None]:
+        """Open the viewport's sidebar on a tab."""
+        area, _ = self.view
+        area.spaces.active.show_region_ui = True
+        yield
+        yield
+        region = next(r for r in area.regions if r.type == "UI")
+        region.active_panel_category = tab
+        area.tag_redraw()
+        yield
+        yield
+
+
+def run(scene: str, stage: Stage) -> None:
+    """Step the scene from a timer until it ends, then write the result and leave Blender."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    started = time.monotonic()
+    steps: list[Iterator[None]] = []
+
+    def finish(error: str) -> None:
+        if error:
+            try:
+                stage.picture("failure")
+            except RuntimeError:
+                error += "\n(no picture could be taken)"
+        result = {"error": error, "facts": stage.facts, "seconds": round(time.monotonic() - started, 1)}
+        (stage.out / "result.json").write_text(json.dumps(result, indent=2, default=str))
+        bpy.ops.wm.quit_blender()
+
+    def step() -> float | None:
+        try:
+            if not steps:
+                steps.append(importlib.import_module(scene).play(stage))
+            if time.monotonic() - started > LIMIT:
+                raise AssertionError(f"the scene was not over after {LIMIT:g} s")
+            next(steps[0])
+        except StopIteration:
+            finish("")
+            return None
+        except BaseException:
+            finish(traceback.format_exc())
+            return None
+        return PAUSE
+
+    bpy.app.timers.register(step, first_interval=1.5, persistent=True)
+
+
+if __name__ == "__main__":
+    name, out, address = sys.argv[sys.argv.index("--") + 1 :]
+    run(name, Stage(Path(out), address))

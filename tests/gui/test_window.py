@@ -1,0 +1,9 @@
+"""What an artist does in Blender's window, by simulated mouse and keys; see the scene_*.py beside this file."""
+
+
+def test_selection_to_vertex_group_in_edit_mode(play, sphere_address):
+    facts = play("scene_edit_mode", sphere_address)
+    assert facts["selected"] > 0
+    assert facts["members"] > facts["selected"]
+    assert facts["selected_after_undo"] == facts["selected"], "undo took back the click, not the selection"
+    assert facts["instance_agrees"]
