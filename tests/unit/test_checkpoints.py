@@ -1,0 +1,99 @@
+"""Weights on disk: whole, of the right network, and never code."""
+
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from inference_server.errors import UserError
+from inference_server.models.checkpoints import find_weights, load_model, read_weights, save_weights
+from inference_server.models.registry import ModelConfig, build_model
+from inference_server.training.initialise import adapt_state
+
+SMALL = ModelConfig("MinkUNetSmall", "rgb")
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(path, build_model(SMALL).state_dict(), SMALL)
+    return path
+
+
+def test_what_was_saved_comes_back_with_its_configuration(small_file):
+    model, config = load_model(small_file)
+    assert config == SMALL and not model.training
+    state, _ = read_weights(small_file)
+    assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
+
+
+def test_an_unknown_name_lists_what_there_is():
+    with pytest.raises(UserError, match="no weights 'chairs'"):
+        find_weights("chairs")
+
+
+def test_a_truncated_file_is_a_sentence(small_file, tmp_path):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(small_file.read_bytes()[:100_000])
+    with pytest.raises(UserError, match="damaged or cut short"):
+        load_model(cut)
+
+
+def test_weights_of_another_network_are_a_sentence(tmp_path):
+    other = tmp_path / "other.safetensors"
+    save_weights(other, build_model(ModelConfig("MinkUNetSmall", "xyzrgb")).state_dict(), SMALL)
+    with pytest.raises(UserError, match="of another network: 'conv0p1s1.kernel'"):
+        load_model(other)
+
+
+def test_a_file_without_configuration_is_a_sentence(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
+    with pytest.raises(UserError, match="not written by Scanpick"):
+        load_model(tmp_path / "bare.safetensors")
+
+
+def test_a_configuration_from_the_future_is_a_sentence(tmp_path):
+    metadata = {"config": json.dumps({"name": "MinkUNetSmall", "attention": True})}
+    save_file({"a": torch.zeros(1)}, tmp_path / "new.safetensors", metadata=metadata)
+    with pytest.raises(UserError, match="newer Scanpick"):
+        load_model(tmp_path / "new.safetensors")
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.system, ("echo pwned > pwned.txt",)
+
+
+def test_a_pickle_with_code_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with open("evil.pth", "wb") as file:
+        pickle.dump(Malicious(), file)
+    with pytest.raises(UserError, match="cannot be read safely"):
+        load_model("evil.pth")
+    assert not (tmp_path / "pwned.txt").exists()
+
+
+def test_starting_from_narrower_weights_changes_nothing_at_first(small_file):
+    state, _ = read_weights(small_file)
+    wide = build_model(ModelConfig("MinkUNetSmall", "rgb-context"))
+    adapted = adapt_state(state, wide.state_dict(), small_file)
+    assert torch.equal(adapted["conv0p1s1.kernel"][:, :5], state["conv0p1s1.kernel"])
+    assert not adapted["conv0p1s1.kernel"][:, 5:].any()
+    wide.load_state_dict(adapted)
+
+
+def test_starting_from_a_semantic_network_gets_a_fresh_output_layer(small_file):
+    state, _ = read_weights(small_file)
+    state["final.kernel"], state["final.bias"] = torch.zeros(32, 20), torch.zeros(1, 20)
+    wanted = build_model(SMALL).state_dict()
+    adapted = adapt_state(state, wanted, small_file)
+    assert torch.equal(adapted["final.kernel"], wanted["final.kernel"])
+
+
+def test_starting_from_a_network_of_other_widths_is_a_sentence(small_file):
+    state, _ = read_weights(small_file)
+    with pytest.raises(UserError, match="cannot start this network"):
+        adapt_state(state, build_model(ModelConfig("MinkUNet14A", "rgb")).state_dict(), small_file)
