@@ -1,0 +1,170 @@
+"""Training: crops, simulated clicks, the loss, and runs that resume as if nothing had happened."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from inference_server.errors import UserError
+from inference_server.models.checkpoints import read_weights
+from inference_server.models.registry import ModelConfig
+from inference_server.sparse.kernel_maps import neighbour_table
+from inference_server.training import clicks
+from inference_server.training.config import TrainingConfig, read_config
+from inference_server.training.crops import Crop, CropGroups, Source
+from inference_server.training.loop import Trainer
+from inference_server.training.losses import mask_loss
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Two small scans: a floor and three boxes of different colours on it."""
+    folder = tmp_path_factory.mktemp("scans")
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        floor = np.column_stack([rng.uniform(0, 2, (3000, 2)), np.zeros(3000)])
+        positions, instance = [floor], [np.zeros(3000, int)]
+        for number in range(1, 4):
+            box = rng.uniform(0, 0.4, (600, 3)) + [0.3 + 0.5 * number, rng.uniform(0, 1.5), 0]
+            positions.append(box)
+            instance.append(np.full(600, number))
+        names = {0: "floor", 1: "box", 2: "box", 3: "box"}
+        labels = np.concatenate(instance).astype(np.int32)
+        np.savez(
+            folder / f"scan-{seed}.npz",
+            positions=np.concatenate(positions).astype(np.float32),
+            instance=labels,
+            colors=(np.eye(4, 3)[labels] * 200).astype(np.uint8),
+            names=json.dumps({"name": f"scan-{seed}", "names": names}),
+        )
+    return folder
+
+
+def config(scans, **changes):
+    settings = {"steps": 8, "crops": 2, "rounds": 2, "max_voxels": 900, "warmup": 2} | changes
+    return TrainingConfig(ModelConfig("MinkUNetSmall", "rgb-context"), [Source(scans)], **settings)
+
+
+def test_a_group_of_crops_depends_on_nothing_but_seed_and_number(scans):
+    a, b = (CropGroups([Source(scans)], 5, 3, seed=4, max_voxels=900)[3] for _ in range(2))
+    for one, other in zip(a, b, strict=True):
+        assert torch.equal(one.xyz, other.xyz) and torch.equal(one.rgb, other.rgb)
+        assert one.targets == other.targets
+    c = CropGroups([Source(scans)], 5, 3, seed=5, max_voxels=900)[3]
+    assert [len(crop.xyz) for crop in c] != [len(crop.xyz) for crop in a]
+
+
+def test_a_crop_has_one_point_per_voxel_inside_that_voxel(scans):
+    for crop in CropGroups([Source(scans)], 1, 4, seed=0, max_voxels=900)[0]:
+        cells = torch.floor(crop.xyz / 0.05)
+        assert len(torch.unique(cells, dim=0)) == len(crop.xyz)
+        assert crop.targets[0] in crop.instance.tolist()
+        assert float(crop.rgb.min()) >= 0 and float(crop.rgb.max()) <= 1
+
+
+def test_an_empty_folder_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="no .npz scans"):
+        CropGroups([Source(tmp_path)], 1, 1, 0, 100)
+
+
+def line(count):
+    cells = torch.zeros(count, 4, dtype=torch.int32)
+    cells[:, 1] = torch.arange(count)
+    return cells
+
+
+def test_erosion_counts_the_voxels_to_the_edge():
+    mask = torch.tensor([False, True, True, True, True, True, False])
+    depth = clicks.erosion_depth(mask, neighbour_table(line(7), 3))
+    assert depth.tolist() == [0, 1, 2, 3, 2, 1, 0]
+
+
+def test_the_end_of_the_scan_is_no_edge():
+    depth = clicks.erosion_depth(torch.tensor([True, True, False]), neighbour_table(line(3), 3))
+    assert depth.tolist() == [2, 1, 0]
+
+
+def test_corrections_fall_into_the_middle_of_the_error_with_the_right_sign():
+    cells = line(9)
+    crop = Crop(cells[:, 1:].float() * 0.05, torch.zeros(9, 3), torch.tensor([1] * 7 + [0] * 2), [1])
+    truth = crop.instance == 1
+    predicted = torch.tensor([True] + [False] * 8)
+    depth = clicks.erosion_depth(truth & ~predicted, neighbour_table(cells, 3))
+    signs, places = set(), []
+    for seed in range(30):
+        interaction = clicks.Interaction(crop, 1, limit=5)
+        assert clicks.correct(interaction, predicted, depth, np.random.default_rng(seed))
+        signs.add(interaction.positive[0])
+        places.append(interaction.clicked[0])
+    assert signs == {True} and max(set(places), key=places.count) in (3, 4)
+    assert not clicks.correct(clicks.Interaction(crop, 1, 5), truth, torch.zeros(9), np.random.default_rng(0))
+
+
+def test_first_clicks_lie_on_the_object_and_negatives_around_it(scans):
+    crop = CropGroups([Source(scans)], 1, 1, seed=1, max_voxels=900)[0][0]
+    for seed in range(20):
+        depth = (crop.instance == crop.targets[0]).to(torch.int16)
+        begun = clicks.begin(crop, crop.targets[0], depth, np.random.default_rng(seed))
+        truth = begun.truth[begun.clicked]
+        assert truth.tolist() == begun.positive and begun.positive[0]
+
+
+def test_the_loss_falls_with_better_masks_and_ignores_unlabelled_voxels():
+    truth = torch.tensor([True, True, False, False])
+    labelled = torch.tensor([True, True, True, False])
+    good = torch.tensor([[-5.0, 5.0], [-5.0, 5.0], [5.0, -5.0], [-5.0, 5.0]])
+    rows = [slice(0, 4)]
+    assert mask_loss(good, truth, labelled, rows) < 0.01 < 1 < mask_loss(-good, truth, labelled, rows)
+
+
+def test_training_learns_something_and_writes_weights(scans, tmp_path):
+    figures = []
+    trainer = Trainer(config(scans, steps=24), tmp_path, "cpu")
+    trainer.run(lambda step, values: figures.append(values["loss"]))
+    assert len(figures) == 12 and min(figures[-4:]) < figures[0]
+    state, model = read_weights(tmp_path / "weights.safetensors")
+    assert model == ModelConfig("MinkUNetSmall", "rgb-context") and len(state) > 50
+
+
+def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
+    straight = Trainer(config(scans), tmp_path / "a", "cpu")
+    straight.run(lambda *_: None)
+
+    class Stopped(Exception):
+        pass
+
+    stopped = Trainer(config(scans), tmp_path / "b", "cpu")
+
+    def stop(step, _):
+        stopped.save()
+        if step == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        stopped.run(stop)
+    resumed = Trainer(config(scans), tmp_path / "b", "cpu")
+    assert resumed.step == 4
+    resumed.run(lambda *_: None)
+    for key, value in straight.average.items():
+        assert torch.equal(value, resumed.average[key]), key
+
+
+def test_a_checkpoint_of_another_run_is_a_sentence(scans, tmp_path):
+    torch.save({"group": 1}, tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match="does not fit this run"):
+        Trainer(config(scans), tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("steps = 10", "sources"),
+        ("steps == 10", "cannot be read"),
+        ("stepps = 10\nsources = []\n[model]\nname = 'MinkUNetSmall'", "unknown entry 'stepps'"),
+    ],
+)
+def test_a_config_with_mistakes_is_a_sentence(tmp_path, text, sentence):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        read_config(tmp_path / "c.toml")
