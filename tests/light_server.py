@@ -1,6 +1,7 @@
-"""A real server process with a light predictor instead of a network, for the tests of the wire and the service.
+"""A real server process with a light predictor instead of a network, for the tests of the wire and the
+service.
 
-    python tests/light_server.py ADDRESS '{"job_seconds": 5}'
+python tests/light_server.py ADDRESS '{"job_seconds": 5}'
 """
 
 import json
@@ -51,7 +52,9 @@ class SpherePredictor:
             raise UserError("Some of the scan's points have no finite position; remove them and try again.")
         return positions.copy()
 
-    def predict_on(self, scene: np.ndarray, clicks: list, delay: float = 0.0, trouble: str = "") -> LightPrediction:
+    def predict_on(
+        self, scene: np.ndarray, clicks: list, delay: float = 0.0, trouble: str = ""
+    ) -> LightPrediction:
         clock = time.perf_counter()
         time.sleep(delay)
         if trouble == "exception":
@@ -115,7 +118,7 @@ def server(address: str | None = None, **settings: object) -> Iterator[LightServ
 
 
 @contextmanager
-def connected(address: str, timeout: float = 15.0, **keys: str) -> Iterator[Client]:
+def connected(address: str, timeout: float = 60.0, **keys: str) -> Iterator[Client]:
     """A client that has reached its server and knows that its model is loaded."""
     client = Client(address, **keys)
     try:
