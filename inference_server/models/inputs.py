@@ -45,6 +45,15 @@ def input_width(inputs: str) -> int:
     return sum(_WIDTHS[group] for group in INPUTS[inputs])
 
 
+def channel_slices(inputs: str) -> dict[str, slice]:
+    """Where each group of channels stands in an input configuration."""
+    slices, start = {}, 0
+    for group in INPUTS[inputs]:
+        slices[group] = slice(start, start + _WIDTHS[group])
+        start += _WIDTHS[group]
+    return slices
+
+
 def uses_colour(inputs: str) -> bool:
     """Whether a configuration needs a scan with colours."""
     return "rgb" in INPUTS[inputs]

@@ -29,7 +29,9 @@ def command(
     state = None
     if init:
         path = find_weights(init)
-        state = adapt_state(read_weights(path)[0], build_model(settings.model).state_dict(), path)
+        old_state, old_model = read_weights(path)
+        fresh = build_model(settings.model).state_dict()
+        state = adapt_state(old_state, old_model.inputs, fresh, settings.model.inputs, path)
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(settings, out, device, state)
     console = Console()

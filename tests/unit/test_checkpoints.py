@@ -79,21 +79,31 @@ def test_a_pickle_with_code_is_not_run(tmp_path, monkeypatch):
 def test_starting_from_narrower_weights_changes_nothing_at_first(small_file):
     state, _ = read_weights(small_file)
     wide = build_model(ModelConfig("MinkUNetSmall", "rgb-context"))
-    adapted = adapt_state(state, wide.state_dict(), small_file)
-    assert torch.equal(adapted["conv0p1s1.kernel"][:, :5], state["conv0p1s1.kernel"])
-    assert not adapted["conv0p1s1.kernel"][:, 5:].any()
+    adapted = adapt_state(state, "rgb", wide.state_dict(), "rgb-context", small_file)["conv0p1s1.kernel"]
+    kernel = state["conv0p1s1.kernel"]
+    assert torch.equal(adapted[:, :3], kernel[:, :3]) and torch.equal(adapted[:, 6:8], kernel[:, 3:5])
+    assert not adapted[:, 3:6].any() and not adapted[:, 8:].any()
+
+
+def test_a_network_starts_from_itself_as_it_is(small_file):
+    state, config = read_weights(small_file)
+    wide = build_model(config)
+    adapted = adapt_state(state, config.inputs, wide.state_dict(), config.inputs, small_file)
     wide.load_state_dict(adapted)
+    assert all(torch.equal(value, state[key]) for key, value in adapted.items())
 
 
 def test_starting_from_a_semantic_network_gets_a_fresh_output_layer(small_file):
     state, _ = read_weights(small_file)
     state["final.kernel"], state["final.bias"] = torch.zeros(32, 20), torch.zeros(1, 20)
     wanted = build_model(SMALL).state_dict()
-    adapted = adapt_state(state, wanted, small_file)
+    adapted = adapt_state(state, "rgb", wanted, "rgb", small_file)
     assert torch.equal(adapted["final.kernel"], wanted["final.kernel"])
 
 
 def test_starting_from_a_network_of_other_widths_is_a_sentence(small_file):
     state, _ = read_weights(small_file)
     with pytest.raises(UserError, match="cannot start this network"):
-        adapt_state(state, build_model(ModelConfig("MinkUNet14A", "rgb")).state_dict(), small_file)
+        adapt_state(
+            state, "rgb", build_model(ModelConfig("MinkUNet14A", "rgb")).state_dict(), "rgb", small_file
+        )
