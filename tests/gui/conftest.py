@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +89,16 @@ def sphere_address() -> Iterator[str]:
     process.wait()
 
 
+def take_pictures(folder: Path) -> None:
+    """Photograph the screen for every request in the folder; ImageMagick's `import` does it, where it is there."""
+    for request in folder.glob("*.request"):
+        display = request.read_text()
+        if display and shutil.which("import"):
+            picture = request.with_suffix(".png")
+            subprocess.run(["import", "-display", display, "-window", "root", str(picture)], check=False)
+        request.unlink()
+
+
 @pytest.fixture
 def play(blender_program: Path, blender_home: dict[str, str], pictures: Path) -> Callable[[str, str], dict]:
     """Play a scene of this folder in the window; returns its facts, fails with its traceback."""
@@ -99,15 +110,23 @@ def play(blender_program: Path, blender_home: dict[str, str], pictures: Path) ->
         command = [blender_program, "--enable-event-simulate", "--window-geometry",
                    "0", "0", "1280", "800", "--python", REPOSITORY / "tests" / "gui" / "stage.py", "--", scene, out,
                    address]  # fmt: skip
-        done = subprocess.run(
-            [str(part) for part in command], env=blender_home, cwd=REPOSITORY, timeout=TIMEOUT,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        )  # fmt: skip
-        (out / "blender.log").write_text(done.stdout)
+        with (out / "blender.log").open("wb") as log:
+            process = subprocess.Popen(
+                [str(part) for part in command], env=blender_home, cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            deadline = time.monotonic() + TIMEOUT
+            while process.poll() is None and time.monotonic() < deadline:
+                take_pictures(out)
+                time.sleep(0.1)
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        said = (out / "blender.log").read_text(errors="replace")
         file = out / "result.json"
-        assert file.exists(), f"Blender ended with {done.returncode} before the scene was over\n{done.stdout[-4000:]}"
+        assert file.exists(), f"Blender ended with {process.returncode} before the scene was over\n{said[-4000:]}"
         result = json.loads(file.read_text())
-        assert not result["error"], f"{result['error']}\nPictures: {out}\n{done.stdout[-3000:]}"
+        assert not result["error"], f"{result['error']}\nPictures: {out}\n{said[-3000:]}"
         return result["facts"]
 
     return run

@@ -8,6 +8,7 @@ next step. The outcome goes to OUT_DIR/result.json, the pictures of `stage.shot`
 
 import importlib
 import json
+import os
 import sys
 import time
 import traceback
@@ -91,16 +92,14 @@ class Stage:
             yield
 
     def shot(self, name: str) -> Iterator[None]:
-        """A picture of the window, after it was drawn."""
+        """A picture of the window, after it was drawn: taken by the test outside, from the screen."""
         for _ in range(3):
             yield
-        self.picture(name)
-        yield
-
-    def picture(self, name: str) -> None:
-        with bpy.context.temp_override(window=self.window):
-            bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
-            bpy.ops.screen.screenshot(filepath=str(self.out / f"{name}.png"))
+        request = self.out / f"{name}.request"
+        request.write_text(os.environ.get("DISPLAY", ""))
+        deadline = time.monotonic() + 20
+        while request.exists() and time.monotonic() < deadline:
+            yield
 
     def sidebar(self, tab: str = "Scanpick", width: int = 0) -> Iterator[None]:
         """Open the viewport's sidebar on a tab."""
@@ -119,31 +118,26 @@ def run(scene: str, stage: Stage) -> None:
     """Step the scene from a timer until it ends, then write the result and leave Blender."""
     sys.path.insert(0, str(Path(__file__).parent))
     started = time.monotonic()
-    steps: list[Iterator[None]] = []
+    steps: list[Iterator[None]] = [importlib.import_module(scene).play(stage)]
+    failed: list[str] = []
 
     def finish(error: str) -> None:
-        if error:
-            try:
-                stage.picture("failure")
-            except RuntimeError:
-                error += "\n(no picture could be taken)"
         result = {"error": error, "facts": stage.facts, "seconds": round(time.monotonic() - started, 1)}
         (stage.out / "result.json").write_text(json.dumps(result, indent=2, default=str))
         bpy.ops.wm.quit_blender()
 
     def step() -> float | None:
         try:
-            if not steps:
-                steps.append(importlib.import_module(scene).play(stage))
-            if time.monotonic() - started > LIMIT:
+            if time.monotonic() - started > LIMIT and not failed:
                 raise AssertionError(f"the scene was not over after {LIMIT:g} s")
             next(steps[0])
         except StopIteration:
-            finish("")
+            finish(failed[0] if failed else "")
             return None
         except BaseException:
-            finish(traceback.format_exc())
-            return None
+            failed.append(traceback.format_exc())
+            steps[0] = stage.shot("failure")
+            return PAUSE
         return PAUSE
 
     bpy.app.timers.register(step, first_interval=1.5, persistent=True)
