@@ -21,6 +21,7 @@ from inference_server.data.scans import Scan, read_scan, write_ply
 from inference_server.errors import UserError
 from inference_server.simulation import ClickSimulator
 from inference_server.wire import location
+from inference_server.wire.protocol import Click
 
 from . import report, tasks
 from .artist import Outcome, work_on
@@ -38,6 +39,7 @@ def demo(
     clicks: Annotated[Path | None, typer.Option(help="Where to click, for scans without labels.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo_output"),
     device: Annotated[str, typer.Option(help="What the network runs on: auto, cpu, cuda or mps.")] = "auto",
+    weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
 ) -> None:
     """Click objects out of a scan in Blender, through the add-on, and report how it went."""
     console, started = Console(), time.monotonic()
@@ -50,46 +52,28 @@ def demo(
             f"The folder {out} cannot be made ({error.strerror}): give another with --out."
         ) from error
     console.print(f"{data.name}: {len(data):,} vertices, {len(wanted)} objects to click")
-    with tempfile.TemporaryDirectory(prefix="scanpick-demo-", ignore_cleanup_errors=True) as name:
-        scratch = Path(name)
-        _record_server(scratch, device)
+    with (
+        tempfile.TemporaryDirectory(prefix="scanpick-demo-", ignore_cleanup_errors=True) as scratch,
+        console.status("Starting Blender and the inference server") as status,
+        _started(Path(scratch), blender, out, device, weights) as process,
+    ):
+        address = f"tcp://127.0.0.1:{_free_port()}"
+        about = process.ask("start", extensions=str(extensions.resolve()), address=address)
+        status.stop()
+        server = about["server"]
+        running = f"{server['model']} on {server['device']} ({server['engine']} engine)"
+        console.print(f"Blender {about['blender']}; the server runs {running}")
         # The artist's scan has no labels, and lies near the origin as Blender's single precision needs it.
-        write_ply(scratch / "scan.ply", Scan(data.positions, data.colors))
-        with (
-            console.status("Starting Blender and the inference server") as status,
-            BlenderProcess(blender, scratch, out / "blender.log", {"SCANPICK_CONFIG": name}) as process,
-        ):
-            address = f"tcp://127.0.0.1:{_free_port()}"
-            about = process.ask("start", extensions=str(extensions.resolve()), address=address)
-            server = about.pop("server")
-            status.stop()
-            running = f"{server['model']} on {server['device']} ({server['engine']} engine)"
-            console.print(f"Blender {about['blender']}; the server runs {running}")
-            process.ask("open_scan", path=str(scratch / "scan.ply"), name=data.name, voxel_size=voxel_size)
-            outcomes = _click_all(console, process, wanted, data)
-            with console.status("Saving, exporting and rendering"):
-                files = process.ask("finish", out=str(out.resolve()))["files"]
-                picture = _pictures(process, data, wanted, outcomes, out)
-                process.ask("end")
+        write_ply(Path(scratch) / "scan.ply", Scan(data.positions, data.colors))
+        path = str(Path(scratch) / "scan.ply")
+        process.ask("open_scan", path=path, name=data.name, voxel_size=voxel_size)
+        outcomes = _click_all(console, process, wanted, data)
+        with console.status("Saving, exporting and rendering"):
+            files = process.ask("finish", out=str(out.resolve()))["files"]
+            picture = _pictures(process, data, wanted, outcomes, out)
+            process.ask("end")
     seconds = time.monotonic() - started
-    versions = {
-        "scanpick": __version__,
-        "server": server["version"],
-        "blender": about["blender"],
-        "blender_python": about["blender_python"],
-        "python": platform.python_version(),
-        "torch": version("torch"),
-    }
-    facts = {
-        "scan": scan.name,
-        "vertices": len(data),
-        "device": server["device"],
-        "engine": server["engine"],
-        "model": server["model"],
-        "versions": versions,
-        "seconds": round(seconds, 1),
-    }
-    report.write_report(out / "report.json", outcomes, facts)
+    report.write_report(out / "report.json", outcomes, _facts(scan, data, about, seconds))
     report.print_table(console, outcomes)
     where = {
         "picture": picture,
@@ -102,13 +86,33 @@ def demo(
     console.print(f"Done in {seconds:.0f} s.")
 
 
-def _record_server(folder: Path, device: str) -> None:
-    """Tell the add-on where the server is, as `install.py blender` does, in the demo's own folder."""
-    arguments = ["-m", "inference_server", "serve", "--device", device]
-    (folder / location.FILE_NAME).write_text(
-        json.dumps({"python": sys.executable, "folder": str(REPOSITORY), "arguments": arguments}),
-        encoding="utf-8",
-    )
+def _started(scratch: Path, blender: Path, out: Path, device: str, weights: str) -> BlenderProcess:
+    """Blender with the record that lets the add-on start the server, as `install.py blender` leaves it."""
+    arguments = ["-m", "inference_server", "serve", "--device", device, "--weights", weights]
+    record = {"python": sys.executable, "folder": str(REPOSITORY), "arguments": arguments}
+    (scratch / location.FILE_NAME).write_text(json.dumps(record), encoding="utf-8")
+    return BlenderProcess(blender, scratch, out / "blender.log", {"SCANPICK_CONFIG": str(scratch)})
+
+
+def _facts(scan: Path, data: Scan, about: dict, seconds: float) -> dict:
+    """What report.json says beside the objects."""
+    server = about["server"]
+    return {
+        "scan": scan.name,
+        "vertices": len(data),
+        "device": server["device"],
+        "engine": server["engine"],
+        "model": server["model"],
+        "versions": {
+            "scanpick": __version__,
+            "server": server["version"],
+            "blender": about["blender"],
+            "blender_python": about["blender_python"],
+            "python": platform.python_version(),
+            "torch": version("torch"),
+        },
+        "seconds": round(seconds, 1),
+    }
 
 
 def _free_port() -> int:
@@ -120,6 +124,10 @@ def _click_all(
     console: Console, blender: BlenderProcess, wanted: list[tasks.Task], scan: Scan
 ) -> list[Outcome]:
     simulator, outcomes = ClickSimulator(scan.positions), []
+
+    def press(click: Click) -> dict:
+        return blender.ask("click", vertex=click.vertex, positive=click.positive)
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -129,7 +137,8 @@ def _click_all(
     with Progress(*columns, console=console) as bar:
         progress = bar.add_task("Clicking", total=len(wanted), now="")
         for number, task in enumerate(wanted, 1):
-            for outcome in work_on(blender, task, simulator, len(scan)):
+            blender.ask("new_object", name=task.name)
+            for outcome in work_on(task, press, simulator, len(scan)):
                 score = f", IoU {100 * outcome.iou[-1]:.0f} %" if outcome.iou else ""
                 now = f"{number}/{len(wanted)} {task.name}: click {len(outcome.seconds)}{score}"
                 bar.update(progress, now=now)

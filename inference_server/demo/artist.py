@@ -1,6 +1,6 @@
 """The scripted artist: clicks an object until it is good by the labels, or as a file says."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from inference_server.simulation import ClickSimulator
 from inference_server.wire.protocol import Click
 
-from .blender_process import BlenderProcess
 from .tasks import Task, unpacked
 
 FEWEST, MOST = 5, 10
@@ -33,13 +32,16 @@ def iou(truth: np.ndarray, mask: np.ndarray) -> float:
     return float((truth & mask).sum() / max(1, (truth | mask).sum()))
 
 
-def work_on(blender: BlenderProcess, task: Task, simulator: ClickSimulator, count: int) -> Iterator[Outcome]:
+Press = Callable[[Click], dict]
+"""Carries out a click; the answer has the mask as text (`tasks.packed`), the seconds and the voxel size."""
+
+
+def work_on(task: Task, press: Press, simulator: ClickSimulator, count: int) -> Iterator[Outcome]:
     """Click one object; yields after every click. count: vertices of the scan."""
     outcome = Outcome(task.name)
-    blender.ask("new_object", name=task.name)
     mask = np.zeros(count, bool)
     while (click := _next_click(task, simulator, outcome, mask)) is not None:
-        answer = blender.ask("click", vertex=click.vertex, positive=click.positive)
+        answer = press(click)
         mask = unpacked(answer["mask"], count)
         outcome.clicks.append(click)
         outcome.seconds.append(answer["seconds"])

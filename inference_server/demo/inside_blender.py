@@ -14,8 +14,10 @@ import traceback
 import zipfile
 from pathlib import Path
 
+import bpy  # first: in a bpy wheel it makes bmesh and mathutils importable
+
+# isort: split
 import bmesh
-import bpy
 import numpy as np
 import tomllib
 
@@ -52,7 +54,7 @@ class Artist:
         self.session = importlib.import_module(f"{package}.session.session").session
         bpy.ops.scanpick.server_start()
         connection, until = self.session.connection, time.monotonic() + START_TIMEOUT
-        while connection.state.name != "CONNECTED":
+        while connection.state.name != "CONNECTED" or not connection.client.server.ready:
             self.session.pump()
             if connection.trouble or time.monotonic() > until:
                 raise Refused(connection.trouble or "The server did not answer in time.")

@@ -1,6 +1,8 @@
 """Pictures of a face-less scan from inside Blender: Cycles draws its points as small spheres."""
 
 import bpy
+
+# isort: split
 import numpy as np
 from mathutils import Vector
 

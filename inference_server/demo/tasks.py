@@ -15,6 +15,8 @@ from inference_server.wire.protocol import Click
 STRUCTURE = ("floor", "wall", "ceiling")
 SMALLEST = 200
 """Instances with fewer vertices are left out."""
+FARTHEST = 0.1
+"""Metres that a click of a file may lie from its vertex."""
 
 
 @dataclass
@@ -59,27 +61,23 @@ def from_file(scan: Scan, path: str | Path) -> tuple[list[Task], float | None]:
 
     Raises UserError where the file is none, or a click lies farther than 10 cm from every vertex.
     """
-    found = read_clicks(path)
+    found = read_clicks(path, scan)
     tree = cKDTree(scan.positions)
-    tasks, names = [], set()
+    tasks = []
     for entry in found.objects:
         clicks = []
         for click in entry.clicks:
             vertex = click.vertex
             if vertex < 0:
                 away, vertex = tree.query(click.position)
-                if away > 0.1:
+                if away > FARTHEST:
                     raise UserError(
                         f"A click of '{entry.name}' in {path} lies {away:.2f} m from the nearest vertex of "
                         f"{scan.name}: is it a file for another scan?"
                     )
-            if not 0 <= vertex < len(scan):
-                raise UserError(
-                    f"A click of '{entry.name}' in {path} is on vertex {vertex}; {scan.name} has {len(scan)}."
-                )
             position = tuple(float(x) for x in scan.positions[vertex])
             clicks.append(Click(position, click.positive, int(vertex)))
-        tasks.append(Task(_unused(entry.name, names), clicks=clicks))
+        tasks.append(Task(entry.name, clicks=clicks))
     return tasks, found.voxel_size
 
 

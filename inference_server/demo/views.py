@@ -7,6 +7,7 @@ import numpy as np
 LENS = 50.0
 """Focal length in millimetres for Blender's 36 mm sensor."""
 _PIXELS = 160
+_SAMPLE = 30_000  # points that views are compared by
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,24 @@ def choose_view(positions: np.ndarray, matters: np.ndarray, aspect: float = 4 / 
 
     positions: (N, 3) in metres, z up. Scans like rooms lose their ceiling and the walls towards the eye.
     """
-    points = positions.astype(np.float64)
-    low, high = np.percentile(points, [0.2, 99.8], axis=0)
+    whole = positions.astype(np.float64)
+    low, high = np.percentile(whole, [0.2, 99.8], axis=0)
     room = (high - low)[2] > 1.8 and (high - low)[:2].min() > 2.0
+    step = max(1, len(whole) // _SAMPLE)
+    points, matters = whole[::step], matters[::step]
     best, best_score = None, -1.0
     for elevation in (20, 45):
         for azimuth in range(0, 360, 30):
             up, around = np.radians(elevation), np.radians(azimuth)
             direction = np.array([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)])
             hidden = cut_away(points, direction, low, high) if room else np.zeros(len(points), bool)
-            target = np.percentile(points[~hidden], [1, 99], axis=0).mean(0)
-            eye = _fitting_eye(points[~hidden], target, direction, aspect)
+            eye, target = _framed(points[~hidden], direction, aspect)
             score = _visible(points, eye, target, ~hidden, matters)
             if score > best_score:
-                best, best_score = View(eye, target, hidden), score
-    return best
+                best, best_score = (eye, target, direction), score
+    eye, target, direction = best
+    hidden = cut_away(whole, direction, low, high) if room else np.zeros(len(whole), bool)
+    return View(eye, target, hidden)
 
 
 def cut_away(points: np.ndarray, direction: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -64,15 +68,20 @@ def _axes(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.stack([right, np.cross(back, right), back])
 
 
-def _fitting_eye(points: np.ndarray, target: np.ndarray, direction: np.ndarray, aspect: float) -> np.ndarray:
-    """The eye in `direction` from the target, just so far that all but stray points are in the picture."""
-    right, up, back = _axes(target + direction, target)
-    away = points - target
+def _framed(points: np.ndarray, direction: np.ndarray, aspect: float) -> tuple[np.ndarray, np.ndarray]:
+    """Eye and target such that all but stray points are in the middle of the picture, from `direction`."""
+    right, up, back = _axes(direction, np.zeros(3))
+    target = np.percentile(points, [1, 99], axis=0).mean(0)
     half_width = 18.0 / LENS
-    needed = (
-        np.maximum(np.abs(away @ right) / half_width, np.abs(away @ up) / (half_width / aspect)) + away @ back
-    )
-    return target + direction * np.percentile(needed, 99.5) * 1.04
+    for _ in range(4):
+        away = points - target
+        wide, high = np.abs(away @ right) / half_width, np.abs(away @ up) / (half_width / aspect)
+        distance = np.percentile(np.maximum(wide, high) + away @ back, 99.5) * 1.04
+        depth = distance - away @ back
+        for axis in (right, up):  # the middle of the picture goes to the middle of what it shows
+            seen = np.percentile(away @ axis / depth, [0.5, 99.5])
+            target = target + axis * seen.mean() * distance
+    return target + direction * distance, target
 
 
 def _visible(
