@@ -113,8 +113,17 @@ def server(address: str | None = None, **settings: object) -> Iterator[LightServ
     try:
         yield running
     finally:
-        running.process.kill()
-        running.process.wait(10)
+        stop(running.process)
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a server, gently where it still listens to that."""
+    process.terminate()
+    try:
+        process.wait(3)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(10)
 
 
 @contextmanager

@@ -237,12 +237,13 @@ class Client:
         self._send_due()
         self._connection.wait(0 if self._uploads.hashing else timeout_ms)
         for message in self._connection.receive(time.perf_counter() + BUDGET):
+            if isinstance(message, ProtocolError):
+                self._on_unreadable(message, message.request)
+                continue
             try:
-                if isinstance(message, ProtocolError):
-                    raise message
                 self._handle(message)
             except ProtocolError as error:
-                self._on_unreadable(error)
+                self._on_unreadable(error, message.id)
         self._send_due()
 
     def _send_due(self) -> None:
@@ -333,13 +334,11 @@ class Client:
             upload.fail(code, sentence)
             self._events.extend(RequestFailed(0, "", key, code, sentence) for key in upload.keys)
 
-    def _on_unreadable(self, error: ProtocolError) -> None:
+    def _on_unreadable(self, error: ProtocolError, request: int) -> None:
         if error.code is ErrorCode.UNSUPPORTED_VERSION:
             self._connection.refuse(error.message)
-        elif error.request in self._pending:
-            self._fail(
-                error.request, ErrorCode.INTERNAL, f"The server's answer is unreadable: {error.message}"
-            )
+        elif request in self._pending:
+            self._fail(request, ErrorCode.INTERNAL, f"The server's answer is unreadable: {error.message}")
 
     def _on_lost(self) -> None:
         for pending in self._pending.values():

@@ -1,0 +1,401 @@
+"""The client against real servers that come, go, refuse and forget."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import zmq
+from light_server import LightServer, a_scan, connected, free_port, server, sphere
+
+from inference_server.wire import client as client_module
+from inference_server.wire.client import (
+    Client,
+    ConnectionState,
+    MaskReady,
+    Queued,
+    RequestError,
+    RequestFailed,
+    StateChanged,
+    UploadProgress,
+)
+from inference_server.wire.protocol import Click, ErrorCode, Message, Reply, decode, encode
+
+CLICKS = [Click((1.0, 1.0, 1.0), True), Click((1.4, 1.0, 1.0), False)]
+SIZE = {"voxel_size": 0.05}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[LightServer]:
+    with server() as process:
+        yield process
+
+
+@pytest.fixture
+def client(running: LightServer) -> Iterator[Client]:
+    with connected(running.address) as connected_client:
+        yield connected_client
+
+
+def events_until(client: Client, done, timeout: float = 15.0) -> list:
+    """Poll until an event fulfils `done`; all events on the way."""
+    events, deadline = [], time.monotonic() + timeout
+    while not any(done(event) for event in events):
+        assert time.monotonic() < deadline, (client.state_text, events)
+        events += client.poll(20)
+    return events
+
+
+class TestUse:
+    def test_clicks_in_masks_out(self, client):
+        scan = a_scan()
+        scene = client.put_scene(scan)
+        answer = client.wait(client.predict(scene, "lamp", CLICKS, probabilities=True, **SIZE), 15)
+        mask, probabilities = sphere(scan, CLICKS)
+        assert (answer.mask == mask).all() and (answer.probabilities == probabilities).all()
+        assert (answer.object_id, answer.scene) == ("lamp", scene)
+        assert {"network", "server", "wire", "queue"} <= set(answer.timing)
+
+    def test_polling_tells_everything_that_happens(self, client):
+        scan = a_scan(200_000, seed=1)
+        scene = client.put_scene(scan, np.zeros((200_000, 3), np.uint8))
+        assert client.busy and client.upload_progress(scene) == 0
+        request = client.predict(scene, "lamp", CLICKS, **SIZE)
+        events = events_until(client, lambda event: isinstance(event, MaskReady))
+        fractions = [event.fraction for event in events if isinstance(event, UploadProgress)]
+        assert fractions == sorted(fractions) and len(set(fractions)) > 3 and fractions[-1] == 1
+        assert [event.request for event in events if isinstance(event, MaskReady)] == [request]
+        assert client.upload_progress(scene) == 1 and not client.busy
+
+    def test_waiting_leaves_other_events_for_the_poll(self, client):
+        scene = client.put_scene(a_scan())
+        first = client.predict(scene, "a", CLICKS, **SIZE)
+        second = client.predict(scene, "b", CLICKS, **SIZE)
+        client.wait(second, 15)
+        assert first in [event.request for event in client.poll() if isinstance(event, MaskReady)]
+
+    def test_waiting_has_an_end(self, client):
+        scene = client.put_scene(a_scan())
+        request = client.predict(scene, "a", CLICKS, options={"delay": 1.0}, **SIZE)
+        with pytest.raises(TimeoutError, match=r"No answer within 0.1 s. Connected"):
+            client.wait(request, 0.1)
+        assert client.wait(request, 15).request == request
+
+    def test_a_scene_that_the_server_has_is_not_sent_again(self, running, client):
+        scan = a_scan(300_000, seed=2)
+        client.wait(client.predict(client.put_scene(scan), "a", CLICKS, **SIZE), 15)
+        with connected(running.address) as other:
+            scene = other.put_scene(scan.copy())
+            events = events_until(other, lambda event: event == UploadProgress(scene, 1.0))
+            assert [event.fraction for event in events if isinstance(event, UploadProgress)] == [1.0]
+
+    def test_equal_scenes_of_one_client_become_one(self, client):
+        scan = a_scan(seed=3)
+        first, second = client.put_scene(scan), client.put_scene(scan.copy())
+        assert first != second
+        client.wait(client.predict(second, "a", CLICKS, **SIZE), 15)
+        assert client.upload_progress(first) == client.upload_progress(second) == 1
+        client.drop_scene(first)
+        assert client.wait(client.predict(second, "a", CLICKS, **SIZE), 15).scene == second
+
+    def test_a_dropped_scene_is_gone(self, client):
+        scene = client.put_scene(a_scan(seed=4))
+        request = client.predict(scene, "a", CLICKS, **SIZE)
+        client.drop_scene(scene)
+        assert [event.code for event in client.poll() if isinstance(event, RequestFailed)] == [
+            ErrorCode.CANCELLED
+        ]
+        for use in (
+            client.upload_progress,
+            client.drop_scene,
+            lambda key: client.predict(key, "a", CLICKS, **SIZE),
+        ):
+            with pytest.raises(KeyError):
+                use(scene)
+        assert not [event for event in client.poll(200) if getattr(event, "request", None) == request]
+
+    def test_cancelling_ends_a_request_once(self, client):
+        scene = client.put_scene(a_scan())
+        client.wait(client.predict(scene, "a", CLICKS, **SIZE), 15)
+        request = client.predict(scene, "a", CLICKS, options={"delay": 0.4}, **SIZE)
+        client.poll(100)
+        client.cancel(request)
+        client.cancel(request)
+        client.wait(client.predict(scene, "b", CLICKS, **SIZE), 15)
+        ends = [event for event in client.poll() if getattr(event, "request", None) == request]
+        assert [event.code for event in ends] == [ErrorCode.CANCELLED]
+
+    def test_a_newer_click_of_an_object_takes_the_place_of_the_waiting_one(self, client):
+        scene = client.put_scene(a_scan())
+        client.wait(client.predict(scene, "x", CLICKS, **SIZE), 15)
+        running = client.predict(scene, "other", CLICKS, options={"delay": 0.5}, **SIZE)
+        older = client.predict(scene, "lamp", CLICKS[:1], **SIZE)
+        newer = client.predict(scene, "lamp", CLICKS, **SIZE)
+        with pytest.raises(RequestError) as caught:
+            client.wait(older, 15)
+        assert caught.value.code is ErrorCode.SUPERSEDED
+        assert client.wait(newer, 15).mask.any() and client.wait(running, 15).mask.any()
+
+    def test_a_request_that_waits_is_told_its_place(self, client):
+        scene = client.put_scene(a_scan())
+        for name in "abc":
+            client.predict(scene, name, CLICKS, options={"delay": 0.7}, **SIZE)
+        last = client.predict(scene, "d", CLICKS, **SIZE)
+        events = events_until(client, lambda event: isinstance(event, MaskReady) and event.request == last)
+        places = [event.position for event in events if isinstance(event, Queued) and event.request == last]
+        assert places and places == sorted(places, reverse=True) and places[0] == 3
+
+    def test_arrays_that_are_no_scene_are_refused_at_once(self, client):
+        for bad in (np.zeros((0, 3)), np.zeros((5, 2)), np.zeros(3)):
+            with pytest.raises(ValueError, match="N x 3 numbers"):
+                client.put_scene(bad)
+        for bad in (np.zeros((4, 3), np.uint8), np.zeros((5, 3), np.float32)):
+            with pytest.raises(ValueError, match="N x 3 bytes"):
+                client.put_scene(np.zeros((5, 3)), bad)
+
+    def test_status_tells_what_the_server_does(self, client):
+        state = client.status()
+        assert state["ready"] and state["model"] == "sphere" and len(state["clients"]) >= 1
+
+    def test_polling_takes_no_time_even_with_a_large_scene(self, client):
+        scan = a_scan(4_000_000, seed=5)
+        scene = client.put_scene(scan)
+        longest = []
+        while client.upload_progress(scene) < 1:
+            clock = time.thread_time()
+            client.poll()
+            longest.append(time.thread_time() - clock)
+            time.sleep(0.002)
+        # three budgets of 8 ms, and the last chunk of each goes over it
+        assert np.quantile(longest, 0.98) < 0.04, max(longest)
+
+    def test_a_closed_client_does_nothing_more(self, running):
+        client = Client(running.address)
+        client.poll()
+        client.close()
+        client.close()
+        assert client.poll(10) == [] and client.state is ConnectionState.DISCONNECTED
+
+
+class TestConnection:
+    def test_without_a_server_it_says_so_and_never_blocks(self, monkeypatch):
+        monkeypatch.setattr("inference_server.wire.connection.HELLO_TIMEOUT", 0.3)
+        client = Client(f"tcp://127.0.0.1:{free_port()}")
+        clock = time.monotonic()
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+        events = client.poll()
+        assert time.monotonic() - clock < 0.3
+        assert client.state is ConnectionState.CONNECTING and "Looking for a server" in client.state_text
+        events_until(client, lambda event: isinstance(event, StateChanged) and "start it" in event.text)
+        client.cancel(request)
+        assert [type(event) for event in client.poll()] == [RequestFailed]
+        assert all(isinstance(event, StateChanged) for event in events)
+        client.close()
+
+    def test_a_client_that_is_there_first_finds_its_server(self):
+        address = f"tcp://127.0.0.1:{free_port()}"
+        client = Client(address)
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+        client.poll(200)
+        with server(address):
+            assert client.wait(request, 20).mask.any()
+        client.close()
+
+    @pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "http://127.0.0.1:80"])
+    def test_an_address_that_is_none(self, address):
+        client = Client(address)
+        client.poll()
+        assert client.state is ConnectionState.DISCONNECTED and "can't be connected to" in client.state_text
+        client.close()
+
+    def test_a_key_that_is_none(self):
+        client = Client(server_key="short")
+        client.poll()
+        assert client.state is ConnectionState.DISCONNECTED and "40 characters" in client.state_text
+        client.close()
+
+    def test_silence_while_nobody_polled_is_not_the_servers(self, client):
+        client.poll(100)
+        time.sleep(3.2)
+        assert not [event for event in client.poll(200) if isinstance(event, StateChanged)]
+        assert client.state is ConnectionState.CONNECTED
+
+
+class ScriptedServer:
+    """A real socket on which the test itself says what the server says."""
+
+    def __init__(self):
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.linger = 0
+        self.address = f"tcp://127.0.0.1:{self._socket.bind_to_random_port('tcp://127.0.0.1')}"
+        self.identity = b""
+
+    def next(self, client: Client, kind: str) -> Message:
+        """The client's next message of a kind; other kinds are skipped."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            client.poll(5)
+            if self._socket.poll(5):
+                self.identity, *frames = self._socket.recv_multipart()
+                message = decode(frames)
+                if message.type == kind:
+                    return message
+        raise AssertionError(f"no {kind} came")
+
+    def say(self, message: Message, version: int = 1, cut: bool = False) -> None:
+        frames = [bytes(frame) for frame in encode(message)]
+        frames[0] = json.dumps(json.loads(frames[0]) | {"version": version}).encode()
+        if cut:
+            frames[-1] = frames[-1][:-1]
+        self._socket.send_multipart([self.identity, *frames])
+
+    def welcome(self, client: Client, instance: str = "a") -> None:
+        hello = self.next(client, "hello")
+        info = {"version": "9", "instance": instance, "ready": True, "model": "m", "models": ["m"]}
+        self.say(Message(Reply.INFO, hello.id, {**info, "device": "cpu", "engine": "e", "limits": {}}))
+        deadline = time.monotonic() + 5
+        while client.state is not ConnectionState.CONNECTED:
+            assert time.monotonic() < deadline
+            client.poll(10)
+
+    def take_scene(self, client: Client) -> None:
+        put = self.next(client, "put_scene")
+        self.say(Message(Reply.SCENE, put.id, {"scene": put.args["scene"], "next": 1, "ready": True}))
+
+    def close(self) -> None:
+        self._socket.close(0)
+        self._context.term()
+
+
+@pytest.fixture
+def scripted() -> Iterator[tuple[ScriptedServer, Client]]:
+    script = ScriptedServer()
+    client = Client(script.address)
+    yield script, client
+    client.close()
+    script.close()
+
+
+class TestStrangeServers:
+    def test_another_version_is_named_and_nothing_is_lost(self, scripted):
+        script, client = scripted
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+        hello = script.next(client, "hello")
+        script.say(Message(Reply.INFO, hello.id, {}), version=3)
+        events_until(client, lambda event: isinstance(event, StateChanged) and "version 1" in event.text)
+        assert client.state is ConnectionState.INCOMPATIBLE and "version 3" in client.state_text
+        assert not [event for event in client.poll(100) if getattr(event, "request", 0) == request]
+
+    def test_a_server_that_finds_us_too_new_says_it_itself(self, scripted):
+        script, client = scripted
+        hello = script.next(client, "hello")
+        sentence = "This side speaks protocol version 0, the other side version 1: update the older one."
+        script.say(Message(Reply.ERROR, hello.id, {"code": "unsupported_version", "message": sentence}))
+        events_until(client, lambda event: event == StateChanged(ConnectionState.INCOMPATIBLE, sentence))
+
+    def test_a_full_server_is_asked_again_later(self, scripted):
+        script, client = scripted
+        hello = script.next(client, "hello")
+        script.say(Message(Reply.ERROR, hello.id, {"code": "busy", "message": "The server has 64 clients."}))
+        events_until(client, lambda event: isinstance(event, StateChanged) and "64 clients" in event.text)
+        script.welcome(client)
+
+    def test_a_mask_that_can_not_be_read_fails_its_request(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+        script.take_scene(client)
+        script.next(client, "predict")
+        script.say(Message(Reply.MASK, request, {"points": 5000}, {"mask": np.zeros(3, np.uint8)}), cut=True)
+        with pytest.raises(RequestError, match="unreadable") as caught:
+            client.wait(request, 5)
+        assert caught.value.code is ErrorCode.INTERNAL
+
+    def test_a_mask_of_the_wrong_length_fails_its_request(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+        script.take_scene(client)
+        script.next(client, "predict")
+        script.say(Message(Reply.MASK, request, {"points": 7}, {"mask": np.zeros(1, np.uint8)}))
+        with pytest.raises(RequestError, match="another number of points"):
+            client.wait(request, 5)
+
+    def test_answers_to_nothing_are_dropped(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        for kind in Reply:
+            if kind not in (Reply.BYE, Reply.WHO, Reply.INFO):
+                script.say(Message(kind, 4711, {"code": "busy", "message": "?", "ready": True}))
+        script.say(Message("news", 1))
+        assert client.poll(200) == [] and client.state is ConnectionState.CONNECTED
+
+    def test_a_forgotten_scene_is_sent_again_by_itself(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+        script.take_scene(client)
+        script.next(client, "predict")
+        script.say(Message(Reply.ERROR, request, {"code": "unknown_scene", "message": "Gone."}))
+        script.take_scene(client)
+        again = script.next(client, "predict")
+        assert again.id == request
+
+    def test_a_server_that_always_forgets_is_not_asked_forever(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+        for _ in range(client_module.MOST_TRIES):
+            script.take_scene(client)
+            script.next(client, "predict")
+            script.say(Message(Reply.ERROR, request, {"code": "unknown_scene", "message": "Gone."}))
+        with pytest.raises(RequestError, match="Gone"):
+            client.wait(request, 5)
+
+    def test_a_refused_scene_fails_its_requests_with_the_reason(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        scene = client.put_scene(a_scan())
+        request = client.predict(scene, "a", CLICKS, **SIZE)
+        put = script.next(client, "put_scene")
+        script.say(Message(Reply.ERROR, put.id, {"code": "too_large", "message": "Thin it."}))
+        events = events_until(client, lambda event: getattr(event, "request", None) == request)
+        failures = [event for event in events if isinstance(event, RequestFailed)]
+        assert {event.request for event in failures} == {0, request}
+        assert {event.code for event in failures} == {ErrorCode.TOO_LARGE} and failures[
+            0
+        ].message == "Thin it."
+        later = client.predict(scene, "a", CLICKS, **SIZE)
+        assert later in [getattr(event, "request", None) for event in client.poll()]
+
+    def test_a_busy_server_gets_the_scene_later(self, scripted, monkeypatch):
+        monkeypatch.setattr(client_module, "RETRY_BUSY", 0.1)
+        script, client = scripted
+        script.welcome(client)
+        client.put_scene(a_scan())
+        first = script.next(client, "put_scene")
+        script.say(Message(Reply.ERROR, first.id, {"code": "busy", "message": "Full."}))
+        second = script.next(client, "put_scene")
+        assert second.id != first.id and second.args == first.args
+
+    def test_a_restarted_server_gets_everything_again(self, scripted):
+        script, client = scripted
+        script.welcome(client, "a")
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+        script.take_scene(client)
+        before = script.next(client, "predict")
+        script.say(Message(Reply.WHO, 1))
+        script.welcome(client, "b")
+        script.take_scene(client)
+        again = script.next(client, "predict")
+        assert again.id == request and again.args == before.args
+
+    def test_a_silent_server_is_lost_within_three_seconds(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        clock = time.monotonic()
+        events = events_until(client, lambda event: isinstance(event, StateChanged))
+        assert time.monotonic() - clock < 3.0
+        assert events[-1].state is ConnectionState.LOST and "stopped answering" in events[-1].text
