@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import click, objects, server
+from . import click, export, objects, server
 
-CLASSES = (*click.CLASSES, *objects.CLASSES, *server.CLASSES)
+CLASSES = (*click.CLASSES, *objects.CLASSES, *export.CLASSES, *server.CLASSES)
 
 
 def register() -> None:

@@ -12,6 +12,7 @@ from ..wire import location
 
 LOG_NAME = "scanpick-server.log"
 RESTARTS = 3
+IDLE_EXIT = 300  # seconds without a client: a server that outlived its Blender ends by itself
 RESTART_PERIOD = 60.0
 
 
@@ -71,7 +72,7 @@ class ServerProcess:
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [*installation.command, "--address", address],
+                    [*installation.command, "--address", address, "--idle-exit", str(IDLE_EXIT)],
                     cwd=installation.folder,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

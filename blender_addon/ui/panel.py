@@ -160,4 +160,19 @@ class SCANPICK_PT_scan(_Tab, bpy.types.Panel):
         layout.label(text=f"{scan.count:,} vertices, {len(scan.points):,} points", icon="POINTCLOUD_DATA")
 
 
-CLASSES = (SCANPICK_UL_objects, SCANPICK_PT_click, SCANPICK_PT_objects, SCANPICK_PT_scan, SCANPICK_PT_server)
+class SCANPICK_PT_export(_Tab, bpy.types.Panel):
+    bl_idname = "SCANPICK_PT_export"
+    bl_label = "Export"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return not trouble(context)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = self.layout.column(align=True)
+        column.operator("scanpick.separate", icon="MOD_EXPLODE")
+        column.operator("scanpick.export_objects", text="Export Objects…", icon="EXPORT")
+
+
+CLASSES = (SCANPICK_UL_objects, SCANPICK_PT_click, SCANPICK_PT_objects, SCANPICK_PT_scan, SCANPICK_PT_export, SCANPICK_PT_server)

@@ -1,0 +1,1 @@
+"""Bringing objects and labels out of the scan, and labels into it."""

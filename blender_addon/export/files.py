@@ -1,0 +1,177 @@
+"""Objects of a scan as files for the pipeline.
+
+Headless use:  `from bl_ext.user_default.scanpick.export.files import export_objects`
+`export_objects(obj, folder, "GLB")` writes every object of the scan `obj` and returns the files.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import bpy
+
+from ..scan.geometry import Geometry
+from .separate import BOTTOM, KEEP, discard, new_collection, parts_of, separate
+
+DEFAULT_PATTERN = "{object}"
+RESERVED = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
+
+
+class ExportError(Exception):
+    """Files could not be written; the text is one sentence."""
+
+
+def _glb(path: str) -> None:
+    bpy.ops.export_scene.gltf(
+        filepath=path, export_format="GLB", use_selection=True, use_mesh_vertices=True, use_mesh_edges=False,
+        export_attributes=True, export_vertex_color="ACTIVE", export_all_vertex_colors=False,
+    )  # fmt: skip
+
+
+def _fbx(path: str) -> None:
+    bpy.ops.export_scene.fbx(filepath=path, use_selection=True, object_types={"MESH"}, colors_type="SRGB")
+
+
+def _obj(path: str) -> None:
+    bpy.ops.wm.obj_export(filepath=path, export_selected_objects=True, export_colors=True, path_mode="COPY")
+
+
+def _ply(path: str) -> None:
+    bpy.ops.wm.ply_export(
+        filepath=path, export_selected_objects=True, export_colors="SRGB", export_attributes=True, export_uv=True
+    )
+
+
+def _usd(path: str) -> None:
+    bpy.ops.wm.usd_export(filepath=path, selected_objects_only=True)
+
+
+FORMATS: dict[str, tuple[str, Callable[[str], None]]] = {
+    "GLB": (".glb", _glb),
+    "PLY": (".ply", _ply),
+    "OBJ": (".obj", _obj),
+    "FBX": (".fbx", _fbx),
+    "USD": (".usdc", _usd),
+}
+"""Name of a format -> ending and exporter of the selected objects."""
+
+
+def file_name(pattern: str, scan: str, name: str, number: int, taken: set[str]) -> str:
+    """A file name that every system takes, not among `taken` (lower case; the new one is added).
+
+    Raises ExportError for a pattern with anything but {scan}, {object} and {number} in braces.
+    """
+    try:
+        text = pattern.format(scan=scan, object=name, number=number)
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise ExportError(
+            f"The naming pattern “{pattern}” is not one: use {{scan}}, {{object}} and {{number}}."
+        ) from error
+    text = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text).strip(". ")[:120] or "object"
+    if text.split(".")[0].lower() in RESERVED:
+        text = f"_{text}"
+    free, count = text, 1
+    while free.lower() in taken:
+        free, count = f"{text}_{count}", count + 1
+    taken.add(free.lower())
+    return free
+
+
+def export_objects(
+    obj: bpy.types.Object,
+    folder: str | Path,
+    format: str,
+    pattern: str = DEFAULT_PATTERN,
+    at_origin: bool = False,
+    rest: bool = False,
+) -> list[Path]:
+    """Write every object of the scan `obj` to a file of its own; empty objects are passed over.
+
+    Args:
+        format: GLB, PLY, OBJ, FBX or USD.
+        pattern: file name without ending; {scan}, {object} and {number} are replaced.
+        at_origin: place each object with its bottom centre at the origin of its file, else where it is in the scan.
+        rest: write what belongs to no object as well.
+    Raises:
+        ExportError with a sentence; files written before stay.
+    """
+    written = []
+    for _, path in export_steps(obj, folder, format, pattern, at_origin, rest):
+        if path is not None:
+            written.append(path)
+    return written
+
+
+def export_steps(
+    obj: bpy.types.Object, folder: str | Path, format: str, pattern: str, at_origin: bool, rest: bool
+) -> Iterator[tuple[float, Path | None]]:
+    """`export_objects` in steps: yields the share that is done, and the file of the step or None."""
+    if obj.mode != "OBJECT":
+        raise ExportError("Go to Object Mode to export.")
+    ending, write = FORMATS[format]
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"The folder {folder} cannot be made ({error.strerror}): choose another.") from error
+    geometry = Geometry(obj)
+    parts = parts_of(geometry, rest)
+    if not parts:
+        raise ExportError("There is no object to export: click one out first.")
+    taken: set[str] = set()
+    names = {p.number: file_name(pattern, obj.name, p.name, p.number, taken) for p in parts}
+    view_layer = bpy.context.view_layer
+    selected, active = list(bpy.context.selected_objects), view_layer.objects.active
+    collection = new_collection(bpy.context.scene, "Scanpick export")
+    try:
+        made = separate(geometry, parts, collection, BOTTOM if at_origin else KEEP)
+        for done, (part, piece) in enumerate(made, 1):
+            if piece is None:
+                yield done / len(parts), None
+                continue
+            if at_origin:
+                piece.location = (0.0, 0.0, 0.0)
+            path = folder / (names[part.number] + ending)
+            _write_one(piece, view_layer, write, path, part.name)
+            mesh = piece.data
+            bpy.data.objects.remove(piece)
+            bpy.data.meshes.remove(mesh)
+            yield done / len(parts), path
+    finally:
+        discard(collection)
+        for other in bpy.context.selected_objects:
+            other.select_set(False)
+        for other in selected:
+            other.select_set(True)
+        view_layer.objects.active = active
+
+
+def _write_one(
+    piece: bpy.types.Object,
+    view_layer: bpy.types.ViewLayer,
+    write: Callable[[str], None],
+    path: Path,
+    name: str,
+) -> None:
+    for other in bpy.context.selected_objects:
+        other.select_set(False)
+    piece.select_set(True)
+    view_layer.objects.active = piece
+    view_layer.update()
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        write(str(part))
+        if not part.is_file() or part.stat().st_size == 0:
+            raise OSError(None, "nothing was written")
+        companion = part.with_suffix(".mtl")
+        if path.suffix == ".obj" and companion.is_file():
+            text = part.read_text(encoding="utf-8").replace(companion.name, path.with_suffix(".mtl").name)
+            part.write_text(text, encoding="utf-8")
+            companion.replace(path.with_suffix(".mtl"))
+        part.replace(path)
+    except (RuntimeError, OSError, AttributeError) as error:
+        part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+        raise ExportError(
+            f"“{name}” could not be written to {path.parent} ({reason}): is the folder writable, and the disk not full?"
+        ) from error

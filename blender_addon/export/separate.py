@@ -1,0 +1,117 @@
+"""Objects of a scan as Blender objects: each part with its faces, and what is left as one more.
+
+`separate` is a plain generator; operators and scripts drive it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from mathutils import Matrix, Vector
+
+from ..scan import masks
+from ..scan.geometry import Geometry, coordinates
+from ..session import journal
+from .parts import Topology, build
+
+KEEP, BOTTOM = "KEEP", "BOTTOM"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part to be: `number` -1 is what belongs to nobody."""
+
+    number: int
+    name: str
+
+
+def parts_of(geometry: Geometry, rest: bool) -> list[Part]:
+    """All objects in list order, and the rest where it is asked for."""
+    parts = [Part(o.number, o.name) for o in journal.state(geometry).objects]
+    return [*parts, Part(masks.NONE, f"{geometry.obj.name} rest")] if rest else parts
+
+
+def separate(
+    geometry: Geometry, parts: list[Part], collection: bpy.types.Collection, origin: str
+) -> Iterator[tuple[Part, bpy.types.Object | None]]:
+    """Make the parts one by one, linked to `collection`; yields each part with its object, None for an empty one.
+
+    A face goes with most of its corners. The source is left as it is; call it in Object Mode.
+
+    Args:
+        origin: KEEP leaves every origin where the scan's is, BOTTOM puts it under the middle of each part.
+    """
+    source = geometry.data
+    topology = Topology.of(source)
+    state = journal.state(geometry)
+    instance = masks.read_instance(geometry)
+    owners = topology.owners(instance)
+    members = _overlapping(geometry, parts) if state.overlap else {}
+    for part in parts:
+        if part.name in members:
+            inside = members[part.name]
+            share = np.bincount(
+                topology.corner_face, weights=inside[topology.corner_vertex], minlength=len(topology.face_size)
+            )
+            faces = share * 2 > topology.face_size
+        else:
+            inside, faces = instance == part.number, owners == part.number
+        chosen = topology.select(inside, faces)
+        if not len(chosen.vertices):
+            yield part, None
+            continue
+        mesh = build(source, topology, chosen, part.name)
+        obj = bpy.data.objects.new(part.name, mesh)
+        obj.matrix_world = geometry.obj.matrix_world.copy()
+        collection.objects.link(obj)
+        if origin == BOTTOM:
+            to_bottom(obj)
+        yield part, obj
+
+
+def _overlapping(geometry: Geometry, parts: list[Part]) -> dict[str, np.ndarray]:
+    names = [p.name for p in parts if p.number != masks.NONE]
+    found: dict[str, np.ndarray] = {}
+    for found_now in masks.read_members(geometry, names):
+        found = found_now or {}
+    inside = {}
+    for name, indices in found.items():
+        inside[name] = np.zeros(geometry.count, dtype=bool)
+        inside[name][indices] = True
+    return inside
+
+
+def to_bottom(obj: bpy.types.Object) -> None:
+    """Move the origin under the middle of the object, to its lowest height in the world; the points stay in place."""
+    world = np.array(obj.matrix_world, dtype=np.float64)
+    local = coordinates(obj.data).astype(np.float64)
+    placed = local @ world[:3, :3].T + world[:3, 3]
+    finite = placed[np.isfinite(placed).all(axis=1)]
+    if not len(finite):
+        return
+    low, high = finite.min(axis=0), finite.max(axis=0)
+    bottom = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
+    moved = (placed - bottom).astype(np.float32)
+    obj.data.attributes["position"].data.foreach_set("vector", moved.ravel())
+    if np.linalg.det(world[:3, :3]) < 0:
+        obj.data.flip_normals()
+    obj.data.update()
+    obj.matrix_world = Matrix.Translation(Vector(bottom.tolist()))
+
+
+def new_collection(scene: bpy.types.Scene, name: str) -> bpy.types.Collection:
+    collection = bpy.data.collections.new(name)
+    scene.collection.children.link(collection)
+    return collection
+
+
+def discard(collection: bpy.types.Collection) -> None:
+    """Remove a collection with the objects and meshes that were made for it."""
+    meshes = [obj.data for obj in collection.objects]
+    for obj in list(collection.objects):
+        bpy.data.objects.remove(obj)
+    for mesh in meshes:
+        if not mesh.users:
+            bpy.data.meshes.remove(mesh)
+    bpy.data.collections.remove(collection)

@@ -1,0 +1,133 @@
+"""Objects leave the scan: as Blender objects with everything they had, and as files."""
+
+import numpy as np
+import pytest
+from conftest import add_mesh, grid_points
+
+SIDE = 20
+POINTS = grid_points(SIDE)
+LEFT = [i for i in range(SIDE * SIDE) if i % SIDE < 8]
+RIGHT = [i for i in range(SIDE * SIDE) if i % SIDE > 12]
+
+
+def quads():
+    corner = [r * SIDE + c for r in range(SIDE - 1) for c in range(SIDE - 1)]
+    return np.array([[i, i + 1, i + SIDE + 1, i + SIDE] for i in corner])
+
+
+def labelled(blender, module, faces, groups):
+    """A grid with colours, UVs, a material and two objects made by hand."""
+    obj = add_mesh(POINTS, quads() if faces else None)
+    mesh = obj.data
+    colors = mesh.color_attributes.new("Col", "BYTE_COLOR", "POINT")
+    ramp = np.linspace(0, 1, len(POINTS), dtype=np.float32)
+    colors.data.foreach_set("color_srgb", np.stack([ramp, ramp[::-1], ramp * 0, ramp * 0 + 1], axis=1).ravel())
+    if faces:
+        layer = mesh.uv_layers.new(name="UVMap")
+        layer.uv.foreach_set("vector", np.linspace(0, 1, len(mesh.loops) * 2, dtype=np.float32))
+        mesh.materials.append(blender.data.materials.new("Paint"))
+        mesh.attributes.new("crease", "FLOAT", "EDGE").data.foreach_set("value", np.arange(len(mesh.edges)) / 1e3)
+    edits, geometry = module("session.edits"), module("scan.geometry")
+    masks, journal = module("scan.masks"), module("session.journal")
+    for name, members in groups.items():
+        shape = geometry.Geometry(obj)
+        number = edits.create(shape, name)
+        before = masks.read_instance(shape)
+        after = before.copy()
+        after[members] = number
+        masks.apply(shape, [masks.Difference(name, np.array(members), np.empty(0, int))], before, after)
+        shape.changed()
+        edits.refresh_list(shape)
+    assert journal.state(geometry.Geometry(obj)).objects
+    return obj
+
+
+def test_separate_keeps_faces_uvs_colours_materials_and_places(blender, module):
+    scan = labelled(blender, module, True, {"left": LEFT, "right": RIGHT})
+    scan.location = (1, 2, 3)
+    scan.rotation_euler = (0.3, 0.2, 0.1)
+    blender.context.view_layer.update()
+    assert blender.ops.scanpick.separate(origin="KEEP", rest=True) == {"FINISHED"}
+    left, right, rest = (blender.data.objects[n] for n in ("left", "right", "scan rest"))
+    assert len(left.data.polygons) + len(right.data.polygons) + len(rest.data.polygons) == len(quads())
+    # a face with half of its corners on an object and half on none goes with the object
+    assert len(left.data.polygons) == 8 * 19 and len(right.data.polygons) == 7 * 19
+    mesh, source = left.data, scan.data
+    found = {tuple(np.round(v.co, 5)): i for i, v in enumerate(mesh.vertices)}
+    for index in (0, 5, 140):
+        here = found[tuple(np.round(source.vertices[index].co, 5))]
+        assert mesh.color_attributes["Col"].data[here].color_srgb[:] == pytest.approx(
+            source.color_attributes["Col"].data[index].color_srgb[:], abs=1e-3
+        )
+    assert mesh.materials[0].name == "Paint"
+    assert mesh.uv_layers["UVMap"].uv[0].vector[:] == source.uv_layers["UVMap"].uv[0].vector[:]
+    assert np.allclose(left.matrix_world, scan.matrix_world, atol=1e-6)
+    assert not mesh.validate(verbose=True), "the new mesh is sound"
+    assert len(blender.data.objects["scan"].data.vertices) == len(POINTS), "the scan is unchanged"
+
+
+def test_separate_to_the_bottom_centre_leaves_points_in_place(blender, module):
+    scan = labelled(blender, module, True, {"left": LEFT})
+    scan.location, scan.scale = (10, 0, 5), (2, 2, -2)
+    blender.context.view_layer.update()
+    blender.ops.scanpick.separate(origin="BOTTOM", rest=False)
+    left = blender.data.objects["left"]
+    assert left.location[:] == pytest.approx((10 + 0.4, 0.95, 5.0), abs=1e-4)
+    corner = min((left.matrix_world @ v.co for v in left.data.vertices), key=lambda p: p.x + p.y)
+    assert corner[:] == pytest.approx((10, 0, 5), abs=1e-4)
+    assert left.data.polygons[0].normal.z < 0, "a mirrored scan's faces still look the same way"
+
+
+def test_separate_a_point_cloud_without_faces(blender, module):
+    labelled(blender, module, False, {"left": LEFT, "right": RIGHT})
+    blender.ops.scanpick.separate(rest=True)
+    counts = [len(blender.data.objects[n].data.vertices) for n in ("left", "right", "scan rest")]
+    assert counts == [len(LEFT), len(RIGHT), len(POINTS) - len(LEFT) - len(RIGHT)]
+
+
+@pytest.mark.parametrize("format", ["GLB", "PLY", "OBJ", "FBX", "USD"])
+@pytest.mark.parametrize("faces", [True, False])
+def test_every_object_becomes_a_file_that_comes_back(blender, module, tmp_path, format, faces):
+    labelled(blender, module, faces, {"left": LEFT, "right": RIGHT, "empty": []})
+    before = set(blender.data.objects.keys())
+    result = blender.ops.scanpick.export_objects(directory=str(tmp_path), format=format, pattern="{scan}-{object}")
+    assert result == {"FINISHED"}
+    written = sorted(p for p in tmp_path.iterdir() if p.suffix != ".mtl")
+    assert [p.stem for p in written] == ["scan-left", "scan-right"]
+    assert set(blender.data.objects.keys()) == before, "nothing is left behind in the scene"
+    assert blender.context.object.name == "scan"
+    load = {
+        "GLB": lambda p: blender.ops.import_scene.gltf(filepath=p),
+        "PLY": lambda p: blender.ops.wm.ply_import(filepath=p),
+        "OBJ": lambda p: blender.ops.wm.obj_import(filepath=p),
+        "FBX": lambda p: blender.ops.import_scene.fbx(filepath=p),
+        "USD": lambda p: blender.ops.wm.usd_import(filepath=p),
+    }[format]
+    blender.ops.wm.read_homefile(use_factory_startup=False, use_empty=True)
+    load(str(written[0]))
+    meshes = [o for o in blender.data.objects if o.type in ("MESH", "POINTCLOUD")]
+    count = sum(len(o.data.vertices) if o.type == "MESH" else len(o.data.points) for o in meshes)
+    on_shared_faces = SIDE if faces else 0
+    if faces and format in ("GLB", "PLY"):
+        assert count >= len(LEFT) + on_shared_faces, "corners with their own UVs may come apart"
+    else:
+        assert count == len(LEFT) + on_shared_faces
+
+
+def test_names_are_made_safe(module):
+    files = module("export.files")
+    taken = set()
+    names = ["a/b", "a\\b", "chair 🪑", "con", "...", "A/B"]
+    safe = [files.file_name("{object}", "scan", n, 1, taken) for n in names]
+    assert safe == ["a_b", "a_b_1", "chair 🪑", "_con", "object", "A_B_2"]
+
+
+def test_a_pattern_that_is_none_and_a_folder_that_cannot_be_written(blender, module, session, tmp_path):
+    scan = labelled(blender, module, False, {"left": LEFT})
+    assert blender.ops.scanpick.export_objects(directory=str(tmp_path), pattern="{what}") == {"CANCELLED"}
+    assert "naming pattern" in session.notices[scan.data.session_uid].text
+    file = tmp_path / "file"
+    file.write_text("x")
+    assert blender.ops.scanpick.export_objects(directory=str(file / "below"), format="PLY") == {"CANCELLED"}
+    assert "choose another" in session.notices[scan.data.session_uid].text
+    assert set(blender.data.objects.keys()) == {"scan"}
