@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 POSITION_EVERY = 0.5
 LONGEST_OPTION = 100
+NEW_WORK = (Request.PUT_SCENE, Request.CHUNK, Request.PREDICT)
 
 
 class Desk:
@@ -45,6 +46,9 @@ class Desk:
             if session is None:
                 return Message(Reply.WHO, message.id)
             session.heard = time.monotonic()
+            if self._service.stopping and message.type in NEW_WORK:
+                # The bye that follows makes the client ask the next server.
+                return None
             return answer(session, message)
         except ProtocolError as error:
             error.request = message.id
@@ -83,7 +87,6 @@ class Desk:
     def _put_scene(self, session: Session, message: Message) -> Message:
         put = PutScene.read(message)
         scenes, limit = self._service.scenes, self._service.settings.scenes_per_client
-        self._refuse_when_stopping()
         if put.scene not in session.scenes and len(session.scenes) >= limit:
             raise ProtocolError(
                 ErrorCode.TOO_LARGE,
@@ -127,7 +130,6 @@ class Desk:
     def _predict(self, session: Session, message: Message) -> Message | None:
         predict = Predict.read(message)
         settings = self._service.settings
-        self._refuse_when_stopping()
         if message.id in session.queue or message.id in session.running:
             return None
         if len(predict.positions) > settings.clicks:
@@ -230,10 +232,6 @@ class Desk:
             short = isinstance(value, str) and len(value) <= LONGEST_OPTION
             if not short and not isinstance(value, (bool, int, float)):
                 raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' has no plain value.")
-
-    def _refuse_when_stopping(self) -> None:
-        if self._service.stopping:
-            raise ProtocolError(ErrorCode.BUSY, "The server is stopping.")
 
     def _pinned(self) -> set[str]:
         """Scenes that somebody waits for."""

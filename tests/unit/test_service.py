@@ -1,0 +1,550 @@
+"""The service: a real server process, spoken to through real sockets."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from light_server import LightServer, a_scan, connected, free_port, server, sphere, start_server
+from test_protocol import mutations, recorded
+
+from inference_server.wire.client import Client, ConnectionState, RequestError
+from inference_server.wire.protocol import (
+    CHUNK_POINTS,
+    MAX_FRAME_BYTES,
+    Click,
+    ErrorCode,
+    Message,
+    ProtocolError,
+    Reply,
+    Request,
+    decode,
+    encode,
+    scene_hash,
+)
+from inference_server.wire.requests import Chunk, Predict, PutScene, read_error, read_mask
+
+CLICKS = [Click((1.0, 1.0, 1.0), True), Click((1.4, 1.0, 1.0), False)]
+SIZE = {"voxel_size": 0.05}
+LIMITS = {
+    "points": 200_000,
+    "clicks": 5,
+    "clients": 12,
+    "scenes_per_client": 3,
+    "queue_per_client": 3,
+    "memory": 200_000 * 48,
+    "client_silence": 5.0,
+}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[LightServer]:
+    with server() as process, connected(process.address):
+        yield process
+
+
+@pytest.fixture(scope="module")
+def limited() -> Iterator[LightServer]:
+    with server(**LIMITS) as process, connected(process.address):
+        yield process
+
+
+class Raw:
+    """A client that says exactly what the test wants."""
+
+    def __init__(self, address: str, token: str = "t" * 32, hello: bool = True):
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.connect(address)
+        if hello:
+            assert self.ask(Message(Request.HELLO, 1, {"client": token})).type == Reply.INFO
+
+    def ask(self, message: Message) -> Message:
+        self.say(message)
+        return self.answer()
+
+    def say(self, message: Message) -> None:
+        self.socket.send_multipart(encode(message))
+
+    def answer(self, timeout: float = 20) -> Message:
+        assert self.socket.poll(timeout * 1000), "no answer"
+        return decode(self.socket.recv_multipart())
+
+    def refusal(self, message: Message) -> tuple[ErrorCode, str]:
+        answer = self.ask(message)
+        assert answer.type == Reply.ERROR and answer.id == message.id, answer
+        return read_error(answer)
+
+    def put(self, scan: np.ndarray, number: int = 10) -> Message:
+        """Send a whole scene; the last answer."""
+        answer = self.ask(PutScene(scene_hash(scan), len(scan), False).message(number))
+        if answer.type == Reply.SCENE and not answer.args["ready"]:
+            for index in range(answer.args["next"], -(-len(scan) // CHUNK_POINTS)):
+                answer = self.ask(chunk(scan, index).message(number))
+        return answer
+
+    def close(self) -> None:
+        self.socket.close(0)
+        self.context.term()
+
+    def __enter__(self) -> "Raw":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def chunk(scan: np.ndarray, index: int) -> Chunk:
+    return Chunk(scene_hash(scan), index, scan[index * CHUNK_POINTS : (index + 1) * CHUNK_POINTS], None)
+
+
+def predict(scan: np.ndarray, name: str = "lamp", clicks: list[Click] = CLICKS, **more) -> Predict:
+    return Predict.of_clicks(scene_hash(scan), name, clicks, 0.05, **more)
+
+
+class TestScenes:
+    def test_an_upload_goes_on_where_it_stopped(self, running):
+        scan = a_scan(3 * CHUNK_POINTS + 5, seed=20)
+        put = PutScene(scene_hash(scan), len(scan), False)
+        with Raw(running.address, "resumes" * 4) as first:
+            assert first.ask(put.message(2)).args == {"scene": put.scene, "next": 0, "ready": False}
+            first.ask(chunk(scan, 0).message(2))
+            first.ask(chunk(scan, 1).message(2))
+        with Raw(running.address, "resumes" * 4) as again:
+            assert again.ask(put.message(2)).args["next"] == 2
+            again.ask(chunk(scan, 2).message(2))
+            assert again.ask(chunk(scan, 3).message(2)).args == {"scene": put.scene, "next": 4, "ready": True}
+            answer = again.ask(predict(scan).message(3))
+            assert (read_mask(answer, len(scan))[0] == sphere(scan, CLICKS)[0]).all()
+
+    def test_another_client_can_not_add_to_an_upload(self, running):
+        scan = a_scan(2 * CHUNK_POINTS, seed=21)
+        put = PutScene(scene_hash(scan), len(scan), False)
+        with Raw(running.address, "a" * 32) as owner, Raw(running.address, "b" * 32) as other:
+            owner.ask(put.message(2))
+            owner.ask(chunk(scan, 0).message(2))
+            assert other.ask(put.message(2)).args["next"] == 0
+            assert other.put(scan).args["ready"]
+            assert owner.ask(chunk(scan, 1).message(2)).args["ready"]
+
+    def test_a_hash_that_lies_is_found_out(self, running):
+        scan = a_scan(seed=22)
+        lie = scene_hash(a_scan(seed=23))
+        with Raw(running.address, "liar" * 8) as client:
+            assert not client.ask(PutScene(lie, len(scan), False).message(2)).args["ready"]
+            code, sentence = client.refusal(Chunk(lie, 0, scan, None).message(2))
+            assert code is ErrorCode.BAD_REQUEST and "not the one announced" in sentence
+            assert not client.ask(PutScene(lie, len(scan), False).message(3)).args["ready"]
+
+    def test_a_known_hash_with_another_size_is_refused(self, running):
+        scan = a_scan(seed=24)
+        with Raw(running.address) as client:
+            client.put(scan)
+            code, sentence = client.refusal(PutScene(scene_hash(scan), 7, False).message(3))
+            assert code is ErrorCode.BAD_REQUEST and "don't go together" in sentence
+
+    def test_chunks_of_a_wrong_size_or_order_end_the_upload(self, running):
+        scan = a_scan(2 * CHUNK_POINTS, seed=25)
+        put = PutScene(scene_hash(scan), len(scan), False)
+        with Raw(running.address, "wrong" * 5) as client:
+            client.ask(put.message(2))
+            code, sentence = client.refusal(Chunk(put.scene, 0, scan[:5], None).message(2))
+            assert code is ErrorCode.BAD_REQUEST and "another size" in sentence
+            client.ask(put.message(3))
+            code, sentence = client.refusal(chunk(scan, 1).message(3))
+            assert code is ErrorCode.BAD_REQUEST and "in order" in sentence
+            colored = Chunk(put.scene, 0, scan[:CHUNK_POINTS], np.zeros((CHUNK_POINTS, 3), np.uint8))
+            assert client.refusal(colored.message(3))[0] is ErrorCode.BAD_REQUEST
+
+    def test_chunks_of_an_upload_that_is_no_more_are_dropped(self, running):
+        scan = a_scan(2 * CHUNK_POINTS, seed=26)
+        put = PutScene(scene_hash(scan), len(scan), False)
+        with Raw(running.address, "gone" * 8) as client:
+            client.ask(put.message(2))
+            client.say(Message(Request.DROP_SCENE, 3, {"scene": put.scene}))
+            client.say(chunk(scan, 0).message(2))
+            assert client.ask(Message(Request.PING, 9)).type == Reply.PONG
+            assert client.ask(put.message(4)).args["next"] == 0
+
+    def test_too_many_points_are_refused_before_they_are_sent(self, limited):
+        with Raw(limited.address) as client:
+            code, sentence = client.refusal(PutScene("0" * 64, 200_001, False).message(2))
+            assert code is ErrorCode.TOO_LARGE
+            assert "200,001 points" in sentence and "200,000" in sentence and "--max-points" in sentence
+
+    def test_more_than_the_memory_is_refused_before_it_is_sent(self):
+        with server(memory=10_000 * 48) as small, Raw(small.address) as client:
+            code, sentence = client.refusal(PutScene("0" * 64, 10_001, True).message(2))
+            assert code is ErrorCode.TOO_LARGE and "--memory" in sentence and "thin or split" in sentence
+
+    def test_the_least_recently_used_scene_makes_room_and_comes_back_by_itself(self, limited):
+        scans = [a_scan(90_000, seed=seed) for seed in (30, 31, 32)]
+        with connected(limited.address) as client:
+            scenes = [client.put_scene(scan) for scan in scans]
+            for turn in (0, 1, 0, 2, 1, 0):
+                answer = client.wait(client.predict(scenes[turn], "a", CLICKS, **SIZE), 15)
+                assert (answer.mask == sphere(scans[turn], CLICKS)[0]).all()
+            state = client.status()
+            assert state["memory"]["scenes"] <= LIMITS["memory"] and len(state["scenes"]) == 2
+
+    def test_a_client_holds_only_so_many_scenes(self, limited):
+        with Raw(limited.address, "holds" * 5) as client:
+            for seed in range(3):
+                client.put(a_scan(10, seed=seed))
+            announce = PutScene(scene_hash(a_scan(10, seed=3)), 10, False)
+            code, sentence = client.refusal(announce.message(2))
+            assert code is ErrorCode.TOO_LARGE and "3 scans" in sentence
+            client.say(Message(Request.DROP_SCENE, 3, {"scene": scene_hash(a_scan(10, seed=0))}))
+            assert client.ask(announce.message(4)).type == Reply.SCENE
+
+    def test_only_so_many_uploads_at_a_time(self, running):
+        with Raw(running.address, "many" * 8) as client:
+            for number in range(4):
+                client.ask(PutScene(f"{number}" * 64, 10, False).message(number + 2))
+            code, sentence = client.refusal(PutScene("5" * 64, 10, False).message(9))
+            assert code is ErrorCode.BUSY and "waits" in sentence
+
+
+class TestPredict:
+    def test_a_fresh_servers_answer_is_a_warm_ones(self, running):
+        scan = a_scan(seed=40)
+        with connected(running.address) as client:
+            scene = client.put_scene(scan)
+            for count in (1, 2, 1, 2):
+                warm = client.wait(client.predict(scene, "a", CLICKS[:count], probabilities=True, **SIZE), 15)
+        with server() as fresh, connected(fresh.address) as client:
+            scene = client.put_scene(scan)
+            cold = client.wait(client.predict(scene, "a", CLICKS, probabilities=True, **SIZE), 15)
+        assert (warm.mask == cold.mask).all() and (warm.probabilities == cold.probabilities).all()
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"clicks": [Click((np.nan, 0, 0), True)]}, "not a finite number"),
+            ({"clicks": []}, "no click"),
+            ({"clicks": [Click((0, 0, 0), True, 5000)]}, "a vertex that the scan does not have"),
+            ({"clicks": [Click((0, 0, 0), True, -2)]}, "an index, or -1"),
+            ({"options": {"nonsense": 1}}, "The option 'nonsense' is unknown"),
+            ({"options": {"delay": [1]}}, "'delay' has no plain value"),
+            ({"options": {"delay": "x" * 101}}, "'delay' has no plain value"),
+        ],
+    )
+    def test_what_makes_no_sense_gets_a_sentence(self, running, change, words):
+        scan = a_scan(seed=41)
+        with Raw(running.address) as client:
+            client.put(scan)
+            code, sentence = client.refusal(predict(scan, **change).message(5))
+            assert code is ErrorCode.BAD_REQUEST and words in sentence
+
+    def test_an_unknown_scene_is_asked_for(self, running):
+        with Raw(running.address) as client:
+            assert client.refusal(predict(a_scan(seed=42)).message(5))[0] is ErrorCode.UNKNOWN_SCENE
+
+    def test_too_many_clicks(self, limited):
+        scan = a_scan(10, seed=43)
+        with Raw(limited.address, "clicks" * 5) as client:
+            client.put(scan)
+            code, sentence = client.refusal(predict(scan, clicks=[Click((0, 0, 0), True)] * 6).message(5))
+            assert code is ErrorCode.TOO_LARGE and "6 clicks" in sentence and "takes 5" in sentence
+
+    def test_a_scan_that_the_predictor_refuses_gets_its_sentence(self, running):
+        scan = a_scan(seed=44)
+        scan[7, 1] = np.nan
+        with connected(running.address) as client:
+            with pytest.raises(RequestError, match="no finite position") as caught:
+                client.wait(client.predict(client.put_scene(scan), "a", CLICKS, **SIZE), 15)
+            assert caught.value.code is ErrorCode.BAD_REQUEST
+
+    def test_out_of_memory_is_a_typed_error_and_the_next_click_works(self, running):
+        with connected(running.address) as client:
+            scene = client.put_scene(a_scan(seed=45))
+            with pytest.raises(RequestError, match="larger voxel size") as caught:
+                client.wait(client.predict(scene, "a", CLICKS, options={"trouble": "memory"}, **SIZE), 15)
+            assert caught.value.code is ErrorCode.OUT_OF_MEMORY
+            assert client.wait(client.predict(scene, "a", CLICKS, **SIZE), 15).mask.any()
+
+    def test_an_internal_error_is_one_sentence_with_a_log_id(self, tmp_path):
+        log = tmp_path / "logs" / "server.log"
+        with server(log_file=str(log)) as process, connected(process.address) as client:
+            scene = client.put_scene(a_scan(seed=46))
+            request = client.predict(scene, "a secret name", CLICKS, options={"trouble": "exception"}, **SIZE)
+            with pytest.raises(RequestError) as caught:
+                client.wait(request, 15)
+            sentence = str(caught.value)
+            assert (
+                caught.value.code is ErrorCode.INTERNAL
+                and "Traceback" not in sentence
+                and "Zero" not in sentence
+            )
+            client.wait(client.predict(scene, "a secret name", CLICKS, **SIZE), 15)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        log_id = sentence.rpartition(" under ")[2].strip(".")
+        traces = [line["trace"] for line in lines if line.get("trace")]
+        assert len(traces) == 1 and log_id in traces[0] and "ZeroDivisionError" in traces[0]
+        assert "light_server.py" in traces[0]
+        text = log.read_text()
+        assert "1.2345" not in text and "secret" not in text
+        assert {line["event"] for line in lines} >= {"start", "worker ready", "scene", "answer", "stop"}
+
+    def test_a_request_that_kills_the_worker_is_given_up_and_others_go_on(self):
+        with server() as process, connected(process.address) as bad, connected(process.address) as good:
+            scan = a_scan(seed=47)
+            scene = bad.put_scene(scan)
+            request = bad.predict(scene, "a", CLICKS, options={"trouble": "exit"}, **SIZE)
+            bad.poll(100)
+            answer = good.wait(good.predict(good.put_scene(scan), "b", CLICKS, **SIZE), 60)
+            assert (answer.mask == sphere(scan, CLICKS)[0]).all()
+            with pytest.raises(RequestError, match="failed 3 times") as caught:
+                bad.wait(request, 60)
+            assert caught.value.code is ErrorCode.INTERNAL
+            assert good.status()["workers_replaced"] >= 3
+
+    def test_a_request_that_takes_too_long_is_given_up(self):
+        with server(job_seconds=0.3, job_tries=1) as process, connected(process.address) as client:
+            request = client.predict(client.put_scene(a_scan()), "a", CLICKS, options={"delay": 60.0}, **SIZE)
+            with pytest.raises(RequestError, match="failed 1 times"):
+                client.wait(request, 30)
+
+    def test_a_deadline_that_passes_in_the_queue(self, running):
+        with connected(running.address) as client:
+            scene = client.put_scene(a_scan(seed=48))
+            client.wait(client.predict(scene, "a", CLICKS, **SIZE), 15)
+            slow = client.predict(scene, "a", CLICKS, options={"delay": 0.5}, **SIZE)
+            late = client.predict(scene, "b", CLICKS, deadline=0.1, **SIZE)
+            with pytest.raises(RequestError, match="deadline") as caught:
+                client.wait(late, 15)
+            assert caught.value.code is ErrorCode.BUSY
+            client.wait(slow, 15)
+
+
+class TestManyClients:
+    def test_turns_are_fair(self, running):
+        scan = a_scan(seed=50)
+        with connected(running.address) as flood, connected(running.address) as single:
+            scenes = flood.put_scene(scan), single.put_scene(scan)
+            for client, scene in zip((flood, single), scenes, strict=True):
+                client.wait(client.predict(scene, "warm", CLICKS, **SIZE), 15)
+            for number in range(20):
+                flood.predict(scenes[0], f"object {number}", CLICKS, options={"delay": 0.15}, **SIZE)
+            flood.poll(100)
+            clock = time.monotonic()
+            single.wait(single.predict(scenes[1], "mine", CLICKS, **SIZE), 15)
+            assert time.monotonic() - clock < 1.5, "the flood's 3 s came first"
+
+    def test_a_flood_is_told_to_wait(self, limited):
+        scan = a_scan(10, seed=51)
+        with Raw(limited.address, "flood" * 5) as client:
+            client.put(scan)
+            for number in range(8):
+                client.say(predict(scan, f"object {number}", options={"delay": 0.2}).message(20 + number))
+            codes = [read_error(answer)[0] for answer in (client.answer() for _ in range(4))
+                     if answer.type == Reply.ERROR]  # fmt: skip
+            assert ErrorCode.BUSY in codes
+
+    def test_cancelling_touches_only_ones_own(self, running):
+        scan = a_scan(seed=52)
+        with Raw(running.address, "mine" * 8) as mine, Raw(running.address, "yours" * 7) as yours:
+            for client in (mine, yours):
+                client.put(scan)
+                client.say(predict(scan, "a", options={"delay": 0.3}).message(77))
+            mine.say(Message(Request.CANCEL, 77))
+            assert read_error(mine.answer())[0] is ErrorCode.CANCELLED
+            answer = yours.answer()
+            while answer.type == Reply.QUEUED:
+                answer = yours.answer()
+            assert answer.type == Reply.MASK
+
+    def test_cancelling_what_waits_and_what_runs(self, running):
+        scan = a_scan(seed=53)
+        with Raw(running.address, "cancels" * 4) as client:
+            client.put(scan)
+            client.say(predict(scan, "runs", options={"delay": 0.4}).message(30))
+            client.say(predict(scan, "waits").message(31))
+            for number in (31, 30):
+                client.say(Message(Request.CANCEL, number))
+            answers = [client.answer() for _ in range(2)]
+            assert [(answer.id, read_error(answer)[0]) for answer in answers] == [
+                (31, ErrorCode.CANCELLED),
+                (30, ErrorCode.CANCELLED),
+            ]
+            assert client.ask(predict(scan, "next").message(32)).type == Reply.MASK
+
+    def test_a_client_that_comes_back_gets_its_running_answer_once(self, running):
+        scan = a_scan(seed=54)
+        with Raw(running.address, "returns" * 4) as client:
+            client.put(scan)
+            client.say(predict(scan, options={"delay": 0.6}).message(40))
+            time.sleep(0.2)
+        with Raw(running.address, "returns" * 4) as client:
+            client.say(predict(scan, options={"delay": 0.6}).message(40))
+            assert client.answer().type == Reply.MASK
+            assert client.ask(Message(Request.PING, 41)).type == Reply.PONG
+
+    def test_too_many_clients(self, limited):
+        clients = []
+        try:
+            codes = []
+            for number in range(LIMITS["clients"] + 2):
+                client = Raw(limited.address, hello=False)
+                clients.append(client)
+                answer = client.ask(Message(Request.HELLO, 1, {"client": f"{number:032d}"}))
+                codes.append(read_error(answer)[0] if answer.type == Reply.ERROR else None)
+            assert codes[-1] is ErrorCode.BUSY
+        finally:
+            for client in clients:
+                client.close()
+
+    def test_silent_clients_make_room(self, limited):
+        deadline = time.monotonic() + 2 * LIMITS["client_silence"] + 10
+        while True:
+            assert time.monotonic() < deadline
+            with Raw(limited.address, hello=False) as client:
+                if client.ask(Message(Request.HELLO, 1, {"client": "latecomer" * 3})).type == Reply.INFO:
+                    return
+            time.sleep(0.3)
+
+    def test_two_workers_share_the_work(self):
+        with server(workers=[{}, {}]) as process, connected(process.address) as client:
+            while sum(worker["state"] != "starting" for worker in client.status()["workers"]) < 2:
+                client.poll(50)
+            scene = client.put_scene(a_scan())
+            client.wait(client.predict(scene, "warm", CLICKS, **SIZE), 15)
+            requests = [client.predict(scene, name, CLICKS, options={"delay": 1.0}, **SIZE) for name in "ab"]
+            clock = time.monotonic()
+            for request in requests:
+                client.wait(request, 15)
+            assert time.monotonic() - clock < 1.8
+
+
+class TestRefusals:
+    def test_a_request_without_hello_is_asked_who_it_is(self, running):
+        with Raw(running.address, hello=False) as client:
+            assert client.ask(Message(Request.STATUS, 5)).type == Reply.WHO
+
+    def test_an_unknown_request(self, running):
+        with Raw(running.address) as client:
+            code, sentence = client.refusal(Message("dance", 5))
+            assert code is ErrorCode.BAD_REQUEST and "'dance' is unknown" in sentence
+
+    def test_a_name_that_is_easily_guessed(self, running):
+        with Raw(running.address, hello=False) as client:
+            assert client.refusal(Message(Request.HELLO, 5, {"client": "me"}))[0] is ErrorCode.BAD_REQUEST
+
+    def test_another_version_is_named(self, running):
+        with Raw(running.address) as client:
+            header = {"version": 99, "id": 5, "type": "ping", "args": {}, "arrays": []}
+            client.socket.send(json.dumps(header).encode())
+            code, sentence = read_error(client.answer())
+            assert (
+                code is ErrorCode.UNSUPPORTED_VERSION and "version 1" in sentence and "version 99" in sentence
+            )
+
+    def test_a_frame_that_is_too_large_never_arrives(self, running):
+        with Raw(running.address) as client:
+            client.socket.send(b"x" * (MAX_FRAME_BYTES + 1))
+            assert not client.socket.poll(300)
+        with connected(running.address) as client:
+            assert client.status()["ready"]
+
+    def test_many_frames_are_refused_without_being_kept(self, running):
+        with Raw(running.address) as client:
+            client.socket.send_multipart([b"{}"] * 20_000)
+            code, sentence = read_error(client.answer())
+            assert code is ErrorCode.TOO_LARGE and "at most 8 frames" in sentence
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(frames=mutations())
+    def test_mutated_messages_never_hurt(self, running, frames):
+        if not hasattr(TestRefusals, "raw"):
+            TestRefusals.raw = Raw(running.address, "fuzz" * 8)
+        client = TestRefusals.raw
+        client.socket.send_multipart(frames or [b""])
+        client.say(Message(Request.PING, 4711))
+        while True:
+            try:
+                answer = client.answer()
+            except ProtocolError as error:
+                raise AssertionError("the server said something malformed") from error
+            assert answer.type in set(Reply)
+            if answer.type == Reply.WHO:
+                client.ask(Message(Request.HELLO, 1, {"client": "fuzz" * 8}))
+                return
+            if answer.type == Reply.PONG and answer.id == 4711:
+                return
+
+    def test_the_valid_ones_are_all_answered(self, running):
+        with Raw(running.address, "valid" * 6) as client:
+            for message in recorded():
+                client.say(message)
+            client.say(Message(Request.PING, 4711))
+            while client.answer().id != 4711:
+                continue
+
+
+def shared_memory() -> set[str]:
+    """Names of the machine's shared memory; nothing where the system doesn't show them."""
+    return {path.name for path in Path("/dev/shm").glob("psm_*")}
+
+
+class TestStartAndStop:
+    def test_a_second_server_on_the_port_is_refused_with_a_sentence(self, running):
+        second = start_server(running.address)
+        assert second.process.wait(30) == 2
+
+    def test_stopping_finishes_what_runs_and_leaves_what_is_new_for_the_next_server(self):
+        with server() as process, connected(process.address) as client:
+            scene = client.put_scene(a_scan())
+            client.wait(client.predict(scene, "a", CLICKS, **SIZE), 15)
+            request = client.predict(scene, "a", CLICKS, options={"delay": 1.0}, **SIZE)
+            client.poll(200)
+            process.process.terminate()
+            time.sleep(0.3)
+            late = client.predict(scene, "b", CLICKS, **SIZE)
+            assert client.wait(request, 15).mask.any()
+            while client.state is ConnectionState.CONNECTED:
+                assert not [event for event in client.poll(20) if hasattr(event, "request")]
+            assert "was stopped" in client.state_text
+            assert process.process.wait(15) == 0
+            with server(process.address):
+                assert client.wait(late, 60).mask.any()
+
+    def test_nothing_is_left_behind(self):
+        before = shared_memory()
+        with server() as process, connected(process.address) as client:
+            client.wait(client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE), 15)
+            worker, used = process.worker_pid(), shared_memory()
+            assert used - before or sys.platform != "linux"
+            process.process.terminate()
+            assert process.process.wait(15) == 0
+        assert not shared_memory() & used - before
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+    def test_a_predictor_that_can_not_be_made_ends_the_start_with_its_sentence(self):
+        settings = {"workers": [{"broken": "sentence"}]}
+        command = [sys.executable, str(Path(__file__).parents[1] / "light_server.py")]
+        done = subprocess.run(
+            [*command, f"tcp://127.0.0.1:{free_port()}", json.dumps(settings)],
+            capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[1:3]))},
+        )  # fmt: skip
+        assert done.returncode == 2 and done.stderr.strip() == "There are no weights 'nonsense': give a file."
+
+    def test_a_server_that_nobody_uses_ends_by_itself(self):
+        process = start_server(idle_exit=0.5)
+        assert process.process.wait(30) == 0
+
+    def test_requests_before_the_model_is_loaded_wait_for_it(self):
+        with server() as process:
+            client = Client(process.address)
+            request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
+            assert client.wait(request, 60).mask.any()
+            client.close()
