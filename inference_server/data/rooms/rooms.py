@@ -161,11 +161,13 @@ def scan_room(scene: Scene, plan: Plan, rng: np.random.Generator) -> Scan:
 
 def finish(scene: Scene, points: np.ndarray, colors: np.ndarray | None, instance: np.ndarray,
            rng: np.random.Generator) -> Scan:
-    """Drop instances of fewer than MIN_VERTICES vertices to unlabelled, number the others from 0, shuffle the vertices."""
+    """Drop instances of fewer than MIN_VERTICES vertices to unlabelled, number the others from 0 (in
+    `scene.models` too), shuffle the vertices."""
     counts = np.bincount(instance[instance >= 0], minlength=len(scene.names))
     keep = np.flatnonzero(counts >= MIN_VERTICES)
     number = np.full(len(counts) + 1, -1, dtype=np.int32)
     number[keep] = np.arange(len(keep), dtype=np.int32)
+    scene.models = {int(number[old]): key for old, key in scene.models.items() if number[old] >= 0}
     order = rng.permutation(len(points))
     bytes_ = None if colors is None else np.clip(np.round(colors[order] * 255), 0, 255).astype(np.uint8)
     return Scan(
@@ -176,11 +178,8 @@ def finish(scene: Scene, points: np.ndarray, colors: np.ndarray | None, instance
     )
 
 
-def generate_room(catalogue: Catalogue, split: str, seed: int) -> Scan:
-    """A simulated indoor scan: metres, z up, 60k to 300k vertices, every object and wall an instance.
-
-    The same catalogue, split, seed and GENERATOR_VERSION give the same scan on the same machine.
-    """
+def simulate_room(catalogue: Catalogue, split: str, seed: int) -> tuple[Scan, dict[int, str]]:
+    """A simulated room and, for the instances that show a catalogue model, that model's key."""
     rng = np.random.default_rng([SPLIT_SEED[split], seed])
     recipe = str(rng.choice(RECIPES, p=RECIPE_WEIGHTS))
     plan = random_plan(recipe, rng)
@@ -192,4 +191,12 @@ def generate_room(catalogue: Catalogue, split: str, seed: int) -> Scan:
     # Its own stream: what the sensor draws never changes what stands in the room.
     scan = scan_room(scene, plan, np.random.default_rng([SPLIT_SEED[split], seed, 1]))
     scan.name = f"{recipe}-{split}-{seed}"
-    return scan
+    return scan, scene.models
+
+
+def generate_room(catalogue: Catalogue, split: str, seed: int) -> Scan:
+    """A simulated indoor scan: metres, z up, 60k to 300k vertices, every object and wall an instance.
+
+    The same catalogue, split, seed and GENERATOR_VERSION give the same scan on the same machine.
+    """
+    return simulate_room(catalogue, split, seed)[0]

@@ -62,9 +62,10 @@ def shade(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, height: f
     return colors * light[:, None]
 
 
-def expose(colors: np.ndarray, view: np.ndarray, rng: Rng) -> np.ndarray:
-    """A camera's white balance, exposure that changes from view to view, contrast and low saturation."""
-    target = rng.uniform(0.34, 0.58)
+def expose(colors: np.ndarray, view: np.ndarray, rng: Rng, target=(0.34, 0.58)) -> np.ndarray:
+    """A camera's white balance, exposure that changes from view to view, contrast and low saturation; the median
+    lightness ends in the range `target`."""
+    target = rng.uniform(*target)
     middle = max(float(np.median(colors[::7])), 0.05)
     gain = target / middle
     balance = np.array([1 + rng.normal(0.02, 0.06), 1.0, 1 - rng.normal(0.02, 0.07)], dtype=np.float32)
