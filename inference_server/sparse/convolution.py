@@ -24,14 +24,18 @@ def _with_zero_row(x: Tensor) -> Tensor:
     return torch.cat([x, x.new_zeros(1, x.shape[1])])
 
 
-def _gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """out[i] = sum_k x[map[i, k]] @ weight[k]. x: (V, Ci), weight: (K, Ci, Co)."""
+def _gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
+    """out[i] = sum_k x[map[i, k]] @ weight[k] + bias. x: (V, Ci), weight: (K, Ci, Co), bias: (1, Co)."""
     padded = _with_zero_row(x)
     out = x.new_empty(len(kernel_map.table), weight.shape[2])
     for chunk in kernel_map.chunks(rows_per_chunk(x)):
         gathered = padded.index_select(0, chunk.rows).view(chunk.stop - chunk.start, -1)
         active = weight if len(chunk.offsets) == len(weight) else weight.index_select(0, chunk.offsets)
-        torch.mm(gathered, active.reshape(-1, weight.shape[2]), out=out[chunk.start : chunk.stop])
+        rows = out[chunk.start : chunk.stop]
+        if bias is None:
+            torch.mm(gathered, active.reshape(-1, weight.shape[2]), out=rows)
+        else:
+            torch.addmm(bias, gathered, active.reshape(-1, weight.shape[2]), out=rows)
     return out
 
 
@@ -49,6 +53,10 @@ def _weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap, kernels: in
     return total.permute(1, 2, 0)
 
 
+def _bias_gradient(ctx, grad: Tensor) -> Tensor | None:
+    return grad.sum(0, keepdim=True) if ctx.needs_input_grad[2] else None
+
+
 def _pick_product(x: Tensor, weight: Tensor, parent: Tensor, slot: Tensor) -> Tensor:
     """out[j] = x[parent[j]] @ weight[slot[j]]: one product on the parents, then the right row of each child."""
     all_slots = x @ weight.permute(1, 0, 2).reshape(x.shape[1], -1)
@@ -59,10 +67,10 @@ class _Neighbourhood(Function):
     """Odd, centred kernel of stride 1. The map is its own mirror image: map[i, k] = j <=> map[j, K-1-k] = i."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.kernel_map = kernel_map
-        return _gather_product(x, weight, kernel_map)
+        return _gather_product(x, weight, kernel_map, bias)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -73,17 +81,17 @@ class _Neighbourhood(Function):
             dx = _gather_product(grad, weight.flip(0).transpose(1, 2).contiguous(), ctx.kernel_map)
         if ctx.needs_input_grad[1]:
             dw = _weight_gradient(x, grad, ctx.kernel_map, len(weight)).to(weight.dtype)
-        return dx, dw, None
+        return dx, dw, _bias_gradient(ctx, grad), None
 
 
 class _Strided(Function):
     """2x2x2 kernel of stride 2: each coarse voxel gathers its up to eight children."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, coarsening: Coarsening) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, coarsening: Coarsening) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.coarsening = coarsening
-        return _gather_product(x, weight, coarsening.children)
+        return _gather_product(x, weight, coarsening.children, bias)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -95,7 +103,7 @@ class _Strided(Function):
             dx = _pick_product(grad, weight.transpose(1, 2), down.parent, down.slot)
         if ctx.needs_input_grad[1]:
             dw = _weight_gradient(x, grad, down.children, len(weight)).to(weight.dtype)
-        return dx, dw, None
+        return dx, dw, _bias_gradient(ctx, grad), None
 
 
 class _Transposed(Function):
@@ -120,14 +128,18 @@ class _Transposed(Function):
         return dx, dw, None
 
 
-def neighbourhood_convolution(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Stride-1 convolution onto the same voxels. x: (V, Ci), weight: (K, Ci, Co), K odd^3 -> (V, Co)."""
-    return _Neighbourhood.apply(x, weight, kernel_map)
+def neighbourhood_convolution(
+    x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None
+) -> Tensor:
+    """Stride-1 convolution onto the same voxels. x: (V, Ci), weight: (K, Ci, Co), bias: (1, Co) -> (V, Co)."""
+    return _Neighbourhood.apply(x, weight, bias, kernel_map)
 
 
-def strided_convolution(x: Tensor, weight: Tensor, coarsening: Coarsening) -> Tensor:
-    """2x2x2, stride 2: fine (V, Ci) -> coarse (Vc, Co). weight: (8, Ci, Co)."""
-    return _Strided.apply(x, weight, coarsening)
+def strided_convolution(
+    x: Tensor, weight: Tensor, coarsening: Coarsening, bias: Tensor | None = None
+) -> Tensor:
+    """2x2x2, stride 2: fine (V, Ci) -> coarse (Vc, Co). weight: (8, Ci, Co), bias: (1, Co)."""
+    return _Strided.apply(x, weight, bias, coarsening)
 
 
 def transposed_convolution(x: Tensor, weight: Tensor, coarsening: Coarsening) -> Tensor:

@@ -56,14 +56,15 @@ class Convolution(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         weight = self.kernel.to(x.features.dtype)
+        bias = None if self.bias is None else self.bias.to(x.features.dtype)
         grid = x.grid
         if self.kernel_size == 1:
-            out = x.features @ weight
+            out = x.features @ weight if bias is None else torch.addmm(bias, x.features, weight)
         elif self.stride == 1:
-            out = neighbourhood_convolution(x.features, weight, grid.neighbours(self.kernel_size))
+            out = neighbourhood_convolution(x.features, weight, grid.neighbours(self.kernel_size), bias)
         else:
-            out, grid = strided_convolution(x.features, weight, grid.coarser), grid.coarser.grid
-        return SparseTensor(out if self.bias is None else out + self.bias.to(out.dtype), grid)
+            out, grid = strided_convolution(x.features, weight, grid.coarser, bias), grid.coarser.grid
+        return SparseTensor(out, grid)
 
 
 class TransposedConvolution(nn.Module):

@@ -76,10 +76,11 @@ def test_gradients_agree_with_finite_differences():
 
     x, coarse = leaf(len(grid), 2), leaf(len(grid.coarser.grid), 2)
     assert torch.autograd.gradcheck(
-        lambda a, w: convolution.neighbourhood_convolution(a, w, grid.neighbours(3)), (x, leaf(27, 2, 3))
+        lambda a, w, b: convolution.neighbourhood_convolution(a, w, grid.neighbours(3), b),
+        (x, leaf(27, 2, 3), leaf(1, 3)),
     )
     assert torch.autograd.gradcheck(
-        lambda a, w: convolution.strided_convolution(a, w, grid.coarser), (x, leaf(8, 2, 3))
+        lambda a, w, b: convolution.strided_convolution(a, w, grid.coarser, b), (x, leaf(8, 2, 3), leaf(1, 3))
     )
     assert torch.autograd.gradcheck(
         lambda a, w: convolution.transposed_convolution(a, w, grid.coarser), (coarse, leaf(8, 2, 3))
