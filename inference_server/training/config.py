@@ -1,8 +1,12 @@
 """A training run's settings, read from a TOML file."""
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
 from ..errors import UserError
 from ..models.registry import ModelConfig
