@@ -178,8 +178,11 @@ def finish(scene: Scene, points: np.ndarray, colors: np.ndarray | None, instance
     )
 
 
-def simulate_room(catalogue: Catalogue, split: str, seed: int) -> tuple[Scan, dict[int, str]]:
-    """A simulated room and, for the instances that show a catalogue model, that model's key."""
+def generate_room(catalogue: Catalogue, split: str, seed: int) -> Scan:
+    """A simulated indoor scan: metres, z up, 60k to 300k vertices, every object and wall an instance.
+
+    The same catalogue, split, seed and GENERATOR_VERSION give the same scan on the same machine.
+    """
     rng = np.random.default_rng([SPLIT_SEED[split], seed])
     recipe = str(rng.choice(RECIPES, p=RECIPE_WEIGHTS))
     plan = random_plan(recipe, rng)
@@ -191,12 +194,4 @@ def simulate_room(catalogue: Catalogue, split: str, seed: int) -> tuple[Scan, di
     # Its own stream: what the sensor draws never changes what stands in the room.
     scan = scan_room(scene, plan, np.random.default_rng([SPLIT_SEED[split], seed, 1]))
     scan.name = f"{recipe}-{split}-{seed}"
-    return scan, scene.models
-
-
-def generate_room(catalogue: Catalogue, split: str, seed: int) -> Scan:
-    """A simulated indoor scan: metres, z up, 60k to 300k vertices, every object and wall an instance.
-
-    The same catalogue, split, seed and GENERATOR_VERSION give the same scan on the same machine.
-    """
-    return simulate_room(catalogue, split, seed)[0]
+    return scan
