@@ -82,7 +82,7 @@ def _cloud(positions: np.ndarray, colours: np.ndarray) -> bpy.types.Object:
     nodes = [group.nodes.new(name) for name in names]
     for left, right in zip(nodes, nodes[1:], strict=False):
         group.links.new(left.outputs[0], right.inputs[0])
-    nodes[1].inputs["Radius"].default_value = 0.75 * _spacing(positions)
+    nodes[1].inputs["Radius"].default_value = 0.9 * _spacing(positions)
     nodes[2].inputs["Material"].default_value = _material()
     cloud.modifiers.new("points", "NODES").node_group = group
     return cloud
