@@ -154,11 +154,8 @@ def _pictures(
 ) -> Path:
     """Render before.png and after.png from one viewpoint, and both side by side; the latter's path."""
     matters = np.zeros(len(scan), bool)
-    for task in wanted:
-        if task.truth is not None:
-            matters |= task.truth
-        else:
-            matters[[click.vertex for click in task.clicks if click.positive]] = True
+    for task, outcome in zip(wanted, outcomes, strict=True):
+        matters |= outcome.mask if task.truth is None else task.truth
     view = choose_view(scan.positions, matters)
     hidden = tasks.packed(view.hidden)
     for name, objects in (("before", False), ("after", True)):

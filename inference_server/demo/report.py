@@ -10,6 +10,8 @@ from rich.table import Table
 
 from .artist import Outcome
 
+_HEADING = 40  # pixels
+
 
 def at_click(ious: list[float], count: int) -> float | None:
     """IoU after `count` clicks; an object finished earlier keeps its last. None without labels."""
@@ -80,16 +82,14 @@ def side_by_side(
     """Before and after next to each other with a legend below. colours: linear RGB by object."""
     left, right = Image.open(before).convert("RGB"), Image.open(after).convert("RGB")
     font = ImageFont.load_default(size=20)
-    rows = (len(outcomes) + 4) // 5
-    width, height = left.width + right.width, left.height
-    picture = Image.new("RGB", (width, height + 12 + 32 * rows), (24, 24, 26))
-    picture.paste(left, (0, 0))
-    picture.paste(right, (left.width, 0))
+    width, bottom = left.width + right.width, _HEADING + left.height
+    picture = Image.new("RGB", (width, bottom + 12 + 32 * ((len(outcomes) + 4) // 5)), (24, 24, 26))
     draw = ImageDraw.Draw(picture)
-    draw.text((14, 10), "scan", fill=(230, 230, 230), font=font)
-    draw.text((left.width + 14, 10), "clicked objects", fill=(230, 230, 230), font=font)
+    for x, image, heading in ((0, left, "The scan"), (left.width, right, "Objects clicked out of it")):
+        picture.paste(image, (x, _HEADING))
+        draw.text((x + 14, 8), heading, fill=(230, 230, 230), font=font)
     for place, outcome in enumerate(outcomes):
-        x, y = 14 + (place % 5) * (width // 5), height + 8 + 32 * (place // 5)
+        x, y = 14 + (place % 5) * (width // 5), bottom + 8 + 32 * (place // 5)
         draw.rectangle((x, y + 4, x + 18, y + 22), fill=_srgb(colours.get(outcome.name, [0.5, 0.5, 0.5])))
         score = f"  {100 * outcome.iou[-1]:.0f} %" if outcome.iou else ""
         draw.text((x + 26, y), f"{outcome.name}{score}", fill=(230, 230, 230), font=font)

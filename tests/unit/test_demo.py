@@ -111,9 +111,13 @@ class TestArtist:
 class TestReport:
     outcomes = [
         artist.Outcome(
-            "chair", [0.2, 0.4, 0.6, 0.7, 0.8, 0.9], [0.1] * 6, [Click((0, 0, 0), True, 1)] * 6, 10
+            "chair",
+            [0.2, 0.4, 0.6, 0.7, 0.8, 0.9],
+            [0.1] * 6,
+            [Click((0, 0, 0), True, 1)] * 6,
+            np.ones(10, bool),
         ),
-        artist.Outcome("cup", [0.5, 1.0], [0.1] * 2, [Click((0, 0, 0), True, 1)] * 2, 5),
+        artist.Outcome("cup", [0.5, 1.0], [0.1] * 2, [Click((0, 0, 0), True, 1)] * 2, np.ones(5, bool)),
     ]
 
     def test_an_object_finished_early_keeps_its_last_iou(self):
