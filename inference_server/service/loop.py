@@ -33,7 +33,7 @@ from .workers import Worker, Workers
 TICK = 0.1
 """Seconds between looks at what happens without a message: deaths, silences, deadlines."""
 MESSAGES_AT_ONCE = 64
-MOST_UNSENT = 64
+MOST_UNSENT = 256
 
 
 class Service:
@@ -181,14 +181,24 @@ class Service:
         return identity, frames
 
     def _send(self, identity: bytes, message: Message) -> None:
-        try:
-            self._socket.send_multipart([identity, *encode(message)], zmq.DONTWAIT, copy=False)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
-            session = self.sessions.find(identity)
-            if session is not None:
-                session.queue.clear()
+        frames = [identity, *encode(message)]
+        for last_try in (False, True):
+            try:
+                self._socket.send_multipart(frames, zmq.DONTWAIT, copy=False)
+                return
+            except zmq.ZMQError as error:
+                session = self.sessions.find(identity)
+                if error.errno == zmq.EHOSTUNREACH:
+                    if session is not None:
+                        session.queue.clear()
+                    return
+                if error.errno != zmq.EAGAIN:
+                    raise
+                if last_try and session is not None:
+                    # It does not read: asked who it is at its next word, it will begin anew.
+                    self.sessions.close(session)
+            # A socket learns only now and then that its peer has read on; this makes it look.
+            _ = self._socket.events
 
     def _take_from_workers(self) -> None:
         while (received := self.workers.receive()) is not None:
