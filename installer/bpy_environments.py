@@ -76,7 +76,10 @@ def environment(wheel: Wheel, extra: tuple[str, ...] = ()) -> Path:
         missing = missing_distributions(python, wheel, extra)
     if missing:
         ensure_libraries()
-        pip_install(python, missing, f"Installing Blender {wheel.release} as a module")
+        what = (
+            f"Blender {wheel.release} as a module" if wheel.requirements[0] in missing else " ".join(missing)
+        )
+        pip_install(python, missing, f"Installing {what}")
     return python
 
 

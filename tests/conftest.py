@@ -53,16 +53,17 @@ class BlenderRun(pytest.Item):
     def __init__(self, *, file: Path, python: str, **rest) -> None:
         super().__init__(**rest)
         self.file, self.python = file, python
+        self.reports: list[pytest.TestReport] = []
 
-    def outcomes(self) -> Iterator[pytest.TestReport]:
-        """Run the file there; a report for every test in it, or one failure where the process died."""
-        with tempfile.TemporaryDirectory(prefix="scanpick-bpy-") as home:
+    def runtest(self) -> None:
+        """Run the file there; `reports` gets one for every test in it, and a failure where the process died."""
+        with tempfile.TemporaryDirectory(prefix="scanpick-bpy-", ignore_cleanup_errors=True) as home:
             results = Path(home) / "results.xml"
             command = [
                 self.python,
                 "-m",
                 "pytest",
-                str(self.file),
+                self.file,
                 f"--junitxml={results}",
                 "-p",
                 "no:cacheprovider",
@@ -79,10 +80,11 @@ class BlenderRun(pytest.Item):
                 output, code = done.stdout, done.returncode
             except subprocess.TimeoutExpired as error:
                 output, code = f"{error.stdout}\nstopped after {TIMEOUT} s", -1
-            reports = [self.report(case) for case in _cases(results)]
-        yield from reports
-        if code not in (0, 1, 5) or not reports or (code == 1 and not any(r.failed for r in reports)):
-            yield self.report(None, "failed", f"pytest ended with {code} in {self.python}\n{output[-6000:]}")
+            self.reports = [self.report(case) for case in _cases(results)]
+        failed = any(report.failed for report in self.reports)
+        if not self.reports or code != (1 if failed else 0):
+            text = f"pytest ended with {code} in {self.python}\n{output[-6000:]}"
+            self.reports.append(self.report(None, "failed", text))
 
     def report(
         self, case: ElementTree.Element | None, outcome: str = "passed", text: str = ""
@@ -114,7 +116,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     if not isinstance(item, BlenderRun):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in item.outcomes():
+    item.runtest()
+    for report in item.reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
