@@ -1,0 +1,417 @@
+"""The evaluation from scans to figures, with methods whose answers are known."""
+
+import csv
+import json
+import resource
+import signal
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from inference_server.__main__ import app
+from inference_server.data.scans import Scan, write_ply
+from inference_server.errors import UserError
+from inference_server.evaluation.classes import ClassList, read_classes
+from inference_server.evaluation.objects import (
+    ObjectResult,
+    SceneTrial,
+    choose_objects,
+    evaluate_scan,
+    object_class,
+    overlaps,
+    override_cubes,
+)
+from inference_server.evaluation.settings import Settings
+from inference_server.evaluation.store import append_result, read_results
+from inference_server.evaluation.summary import summarise
+from inference_server.predictor import Prediction
+from inference_server.wire.protocol import Click
+
+
+class Balls:
+    """A method whose mask is what lies within `radius` of a positive click and not of a negative one."""
+
+    def __init__(self, radius):
+        self.radius, self.scenes, self.calls = radius, [], 0
+
+    def set_scene(self, positions, colors, voxel_size):
+        self.scenes.append(positions)
+
+    def predict(self, clicks):
+        self.calls += 1
+        mask = np.zeros(len(self.scenes[-1]), bool)
+        for click in clicks:
+            mask[np.linalg.norm(self.scenes[-1] - click.position, axis=1) <= self.radius] = click.positive
+        return Prediction(mask, mask.astype(np.uint8) * 204)
+
+
+def line_scan(*instance, step=1.0, **more):
+    positions = np.zeros((len(instance), 3), np.float32)
+    positions[:, 0] = np.arange(len(instance)) * step
+    return Scan(positions, None, np.array(instance, np.int32), **more)
+
+
+def test_a_curve_computed_by_hand():
+    # Object 5 is at x = 2..6. Click 1 in its middle (x = 4) gives 3, 4, 5: IoU 3/5. Missed 2 and 6 lie 1 m
+    # deep; the first, 2, is clicked: adds 1 (wrong) and 2: IoU 4/6. Then wrong 1 and
+    # missed 6 are both 1 m deep: the missed one wins the draw and adds 6 and 7: IoU 5/7. Then 1 and 7 are
+    # wrong: the click on 1 takes away 1 and 2: IoU 4/6.
+    scan = line_scan(-1, -1, 5, 5, 5, 5, 5, -1, -1, -1)
+    (curve,) = evaluate_scan(Balls(1.1), scan, [5], clicks=4)
+    assert curve == pytest.approx([3 / 5, 4 / 6, 5 / 7, 4 / 6])
+
+
+def test_where_no_error_is_left_the_iou_carries_over():
+    method = Balls(1.1)
+    scan = line_scan(-1, 3, 3, 3, -1)
+    result = SceneTrial(method, scan, 0.05).run(3, clicks=20)
+    assert result.ious == [1.0] * 20
+    assert (len(result.clicks), method.calls) == (1, 1)
+    assert result.clicks[0] == Click((2.0, 0.0, 0.0), True, 2)
+
+
+def test_unlabelled_points_are_background():
+    scan = line_scan(-1, -1, 0, 0, -1, -1)
+    (curve,) = evaluate_scan(Balls(99), scan, [0], clicks=1)
+    assert curve == [2 / 6]
+
+
+def test_the_scene_is_set_once_for_all_of_its_objects():
+    method = Balls(0.5)
+    evaluate_scan(method, line_scan(0, 0, 1, 1, 2, 2), [0, 1, 2], clicks=2)
+    assert len(method.scenes) == 1
+
+
+def test_every_instance_from_zero_on_with_enough_points_counts_largest_first():
+    scan = line_scan(*[-1] * 30, *[4] * 12, *[0] * 15, *[7] * 9, *[2] * 12)
+    assert choose_objects(scan) == [0, 2, 4]
+    assert choose_objects(scan, min_points=1) == [0, 2, 4, 7]
+    assert choose_objects(scan, every=2) == [0, 4]
+    with pytest.raises(UserError, match="no instance labels"):
+        choose_objects(Scan(scan.positions, name="bare"))
+
+
+def test_the_class_of_an_object():
+    scan = line_scan(0, 0, 0, 1, 2, names={1: "lamp"}, semantic=np.array([8, 8, -1, 3, -1]))
+    assert object_class(scan, 0) == "class 8"
+    assert object_class(scan, 0, {8: "chair"}) == "chair"
+    assert object_class(scan, 1) == "lamp"
+    assert object_class(scan, 2) is None
+
+
+def test_a_crop_is_a_square_around_the_middle_of_the_true_object():
+    method = Balls(99)
+    scan = line_scan(*[-1] * 10, *[0] * 4, *[-1] * 10)  # object at x = 10..13: middle 11.5
+    scan.positions[:, 2] = np.arange(24) * 100  # all heights are in it
+    result = SceneTrial(method, scan, 0.05, crop=7).run(0, clicks=1)
+    np.testing.assert_array_equal(method.scenes[-1][:, 0], np.arange(8, 16))
+    assert result.ious == [1 / 4]  # points are 100 m apart in height: only the clicked one is reached
+    assert len(result.mask) == 8
+
+
+def test_cubes_of_clicks_are_overridden_only_when_asked():
+    positions = np.array([[0, 0, 0], [0.04, 0.05, 0], [0.06, 0, 0]], np.float32)
+    mask = np.array([False, False, True])
+    clicks = [Click((0.0, 0.0, 0.0), True), Click((0.1, 0.0, 0.0), False)]
+    np.testing.assert_array_equal(override_cubes(mask, positions, clicks, 0.0501), [True, True, False])
+    np.testing.assert_array_equal(mask, [False, False, True])
+
+
+def test_overlaps_with_every_object_met():
+    instance = np.array([-1, -1, 0, 0, 0, 0, 1, 1, 2])
+    mask = np.array([0, 1, 1, 1, 1, 0, 1, 0, 0], bool)
+    assert overlaps(mask, instance) == {0: 3 / 6}  # with 1: 1/6, too small to matter
+    assert overlaps(instance == 2, instance) == {2: 1.0}
+
+
+def result(scene, identity, curve, class_name=None, confidence=0.8, **more):
+    count = len(curve)
+    return ObjectResult(
+        scene, identity, class_name, 10, list(curve), [confidence] * count,
+        [{identity: value} for value in curve], [0.1] * count,
+        [Click((0.0, 0.0, 0.0), True, 0)] * count, **more,
+    )  # fmt: skip
+
+
+def test_a_summary_by_hand():
+    results = [
+        result("a", 0, [0.5, 0.82, 0.9], "chair"),
+        result("a", 1, [0.9, 0.9, 0.9], "floor"),
+        result("b", 0, [0.1, 0.2, 0.3], "lamp"),
+    ]
+    summary = summarise(results, ClassList(seen=frozenset({"chair", "floor"})))
+    groups = summary["groups"]
+    assert groups["all"]["NoC@80"] == pytest.approx((2 + 1 + 3) / 3)
+    assert groups["all"]["NoC@90"] == pytest.approx((3 + 1 + 3) / 3)
+    assert groups["all"]["IoU@2"] == pytest.approx((0.82 + 0.9 + 0.2) / 3)
+    assert "IoU@5" not in groups["all"]
+    assert groups["all"]["reached@80"] == pytest.approx(2 / 3)
+    assert groups["without structure"]["objects"] == 2
+    assert groups["structure"]["IoU@1"] == pytest.approx(0.9)
+    assert groups["seen"]["IoU@1"] == pytest.approx(0.7)
+    assert groups["unseen"]["IoU@3"] == pytest.approx(0.3)
+    assert summary["by_class"]["lamp"]["objects"] == 1
+    assert summary["by_scene"]["a"]["clicks to 80"] == 3
+    assert summary["clicks_per_scene"]["NoC@80"] == pytest.approx((3 + 3) / 2)
+    assert summary["ap"]["all"]["3"]["AP25"] == pytest.approx(1.0)
+    assert summary["ap"]["seen"]["1"]["AP50"] == pytest.approx(ap_of_seen_after_one_click())
+
+
+def ap_of_seen_after_one_click():
+    # Both have confidence 0.8: one threshold. The chair's IoU 0.5 does not exceed 0.5: false, missed.
+    # recall 0.5, 0 at precision 0.5, 1: central steps 0.25, 0.25
+    return 0.25 * 0.5 + 0.25
+
+
+def test_agile3d_ranks_by_the_true_iou():
+    results = [result("a", 0, [0.9], confidence=0.1), result("a", 1, [0.3], confidence=0.9)]
+    by_probability = summarise(results, ClassList())["ap"]["all"]["1"]["AP50"]
+    by_iou = summarise(results, ClassList(), "agile3d")["ap"]["all"]["1"]["AP50"]
+    assert by_probability == pytest.approx(0.125)
+    assert by_iou == pytest.approx(0.5)
+
+
+def test_without_class_names_there_is_no_structure_to_leave_out():
+    assert list(summarise([result("a", 0, [0.5])], ClassList())["groups"]) == ["all"]
+
+
+def test_class_lists(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("chair\n\noffice desk\n")
+    assert read_classes(path).seen == {"chair", "office desk"}
+    path.write_text(json.dumps({"seen": ["chair"], "structure": ["road"], "names": {"5": "chair"}}))
+    read = read_classes(path)
+    assert (read.seen, read.structure, read.names) == ({"chair"}, {"road"}, {5: "chair"})
+    for wrong in ('{"seen": "chair"}', '{"saen": []}', "{", '{"names": {"five": "chair"}}', ""):
+        path.write_text(wrong)
+        with pytest.raises(UserError, match="class list"):
+            read_classes(path)
+
+
+def test_settings_name_their_differences_and_their_protocol():
+    assert Settings().differences(Settings(clicks=10, crop=5.0).to_json()) == ["clicks", "crop"]
+    assert "whole scans" in Settings().protocol()
+    assert "5 m crops around the true object" in Settings(crop=5.0).protocol()
+    assert "every 3rd object" in Settings(every=3).protocol()
+    assert "graph-cut" in Settings(method="graph-cut").protocol()
+
+
+# The command, with a baseline on a small scan: a floor with two boxes and a crumb of three points.
+
+
+@pytest.fixture
+def scan_file(tmp_path):
+    rng = np.random.default_rng(0)
+    floor = np.column_stack([rng.uniform(0, 3, (4000, 2)), np.zeros(4000)])
+    boxes = [rng.uniform(0, 0.4, (800, 3)) + (0.5, 0.5 + 1.2 * i, 0.01) for i in range(2)]
+    crumb = np.full((3, 3), 2.5) + rng.uniform(0, 0.01, (3, 3))
+    positions = np.concatenate([floor, *boxes, crumb]).astype(np.float32)
+    instance = np.repeat([0, 1, 2, 3], [4000, 800, 800, 3]).astype(np.int32)
+    instance[:200] = -1
+    colors = np.array([[90, 90, 90], [200, 40, 40], [40, 40, 200], [0, 200, 0]], np.uint8)
+    scan = Scan(positions, colors[np.maximum(instance, 0)], instance, None, {0: "floor", 1: "box", 2: "box"})
+    write_ply(tmp_path / "room.ply", scan)
+    return tmp_path / "room.ply"
+
+
+def evaluate(*arguments):
+    outcome = CliRunner().invoke(
+        app, ["evaluate", "--method", "graph-cut", "--jobs", "1", *map(str, arguments)]
+    )
+    if outcome.exception and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.output
+
+
+def test_the_command_writes_results_summary_plot_and_pictures(scan_file, tmp_path):
+    out = tmp_path / "out"
+    printed = evaluate(scan_file, "--clicks", 5, "--out", out, "--json", tmp_path / "copy.json")
+    with (out / "results.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert list(rows[0]) == ["scene", "object", "clicks", "iou"]
+    assert [(r["scene"], r["object"], r["clicks"]) for r in rows] == [
+        ("room", str(i), str(k)) for i in (0, 1, 2) for k in range(1, 6)
+    ]
+    assert all(0 <= float(r["iou"]) <= 1 for r in rows)
+    summary = json.loads((out / "summary.json").read_text())
+    assert json.loads((tmp_path / "copy.json").read_text()) == summary
+    last = [float(r["iou"]) for r in rows if r["clicks"] == "5"]
+    assert summary["groups"]["all"]["IoU@5"] == pytest.approx(np.mean(last), abs=1e-6)
+    assert min(last[1:]) > 0.8  # boxes of another colour than the floor are easy for a graph cut
+    assert summary["plan"]["left_out_too_few_points"] == 1
+    assert summary["plan"]["unlabelled_points"] == 200
+    assert {path.suffix for path in (out / "worst").iterdir()} == {".png"}
+    assert len(list((out / "worst").iterdir())) == 3
+    assert (out / "iou_over_clicks.png").stat().st_size > 5000
+    assert "whole scans" in printed
+    assert "1 of 4 instances" in " ".join(printed.split())
+
+
+def test_a_rerun_goes_on_where_the_last_one_stopped(scan_file, tmp_path):
+    out = tmp_path / "out"
+    evaluate(scan_file, "--clicks", 3, "--out", out)
+    whole = (out / "results.csv").read_bytes()
+    lines = (out / "objects.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 3
+    # killed while it wrote the second object
+    (out / "objects.jsonl").write_text(lines[0] + lines[1][:100])
+    (out / "results.csv").unlink()
+    evaluate(scan_file, "--clicks", 3, "--out", out)
+    assert (out / "results.csv").read_bytes() == whole
+    again = (out / "objects.jsonl").read_text().splitlines(keepends=True)
+    assert again[0] == lines[0]
+    assert len(again) == 4  # the first, the torn line, the second, the third
+    assert len(read_results(out)) == 3
+
+
+def test_a_rerun_with_other_settings_is_refused(scan_file, tmp_path):
+    out = tmp_path / "out"
+    evaluate(scan_file, "--clicks", 2, "--out", out)
+    with pytest.raises(UserError, match="other settings .clicks 2 there, 3 now"):
+        evaluate(scan_file, "--clicks", 3, "--out", out)
+
+
+def test_another_scan_of_the_same_name_is_refused(scan_file, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other" / "room.ply"
+    evaluate(scan_file, "--clicks", 2, "--out", out)
+    other.parent.mkdir()
+    other.write_bytes(scan_file.read_bytes())
+    with pytest.raises(UserError, match="another scan called room"):
+        evaluate(other, "--clicks", 2, "--out", out)
+
+
+def test_two_jobs_give_what_one_gives(scan_file, tmp_path):
+    evaluate(scan_file, "--clicks", 2, "--out", tmp_path / "one")
+    evaluate(scan_file, "--clicks", 2, "--out", tmp_path / "two", "--jobs", 2)
+    assert (tmp_path / "one/results.csv").read_bytes() == (tmp_path / "two/results.csv").read_bytes()
+
+
+def test_a_crop_is_named_in_every_table(scan_file):
+    printed = " ".join(evaluate(scan_file, "--clicks", 2, "--crop", 1.5, "--every", 3).split())
+    assert printed.count("1.5 m crops around the true object") == 3  # the line, the means, AP
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--method", "magic"], "choose one of network, region-growing, graph-cut"),
+        (["--ap", "best"], "choose one of probability, agile3d"),
+        (["--voxel-size", "0"], "positive number of metres"),
+        (["--crop", "-5"], "positive number of metres"),
+        (["--min-points", "99999"], "no object to evaluate: 4 instances, none with at least 99999"),
+        (["--method", "network", "--weights", "nothing-like-it"], "There are no weights 'nothing-like-it'"),
+        (["--classes", "/nowhere/classes.txt"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(scan_file, options, words):
+    with pytest.raises(UserError, match=words):
+        evaluate(scan_file, "--clicks", 2, *options)
+
+
+def test_a_scan_without_labels_or_with_nothing_but_background(tmp_path):
+    bare = Scan(np.random.default_rng(0).random((50, 3), np.float32))
+    write_ply(tmp_path / "bare.ply", bare)
+    with pytest.raises(UserError, match="bare has no instance labels"):
+        evaluate(tmp_path / "bare.ply")
+    bare.instance = np.full(50, -1, np.int32)
+    write_ply(tmp_path / "background.ply", bare)
+    with pytest.raises(UserError, match="no object to evaluate: 0 instances"):
+        evaluate(tmp_path / "background.ply")
+
+
+def test_one_object_that_is_the_whole_colourless_scan(tmp_path):
+    scan = Scan(np.random.default_rng(0).random((500, 3), np.float32), instance=np.zeros(500, np.int32))
+    write_ply(tmp_path / "one.ply", scan)
+    evaluate(tmp_path / "one.ply", "--clicks", 3, "--out", tmp_path / "out")
+    assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 4
+
+
+def test_a_full_disk_stops_with_a_sentence_and_keeps_what_was_written(tmp_path):
+    append_result(tmp_path, result("a", 0, [0.5] * 20))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "objects.jsonl").stat().st_size + 50, before[1]))
+    try:
+        with pytest.raises(UserError, match="Free some space and run it again: it goes on where it stopped"):
+            append_result(tmp_path, result("a", 1, [0.5] * 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [r.object for r in read_results(tmp_path)] == [0]
+    append_result(tmp_path, result("a", 1, [0.5] * 20))
+    assert [r.object for r in read_results(tmp_path)] == [0, 1]
+
+
+# Study sessions
+
+
+def write_session(path, scan_file, vertices, *clicks, instance=1):
+    recorded = [
+        {"position": [0, 0, 0], "positive": positive, "vertex": vertex, "seconds": 2.5 * number}
+        for number, (vertex, positive) in enumerate(clicks, 1)
+    ]
+    content = {
+        "format": "scanpick-study",
+        "version": 1,
+        "scan": scan_file.name,
+        "vertices": vertices,
+        "objects": [{"instance": instance, "clicks": recorded}],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_session_is_replayed_beside_the_simulator(scan_file, tmp_path):
+    # A human who clicks a corner of the first box and submits at once; vertices of the box are 4000..4799.
+    session = write_session(tmp_path / "anna.json", scan_file, 5603, (4000, True))
+    printed = evaluate("--replay", session, "--json", tmp_path / "replay.json")
+    content = json.loads((tmp_path / "replay.json").read_text())
+    (row,) = content["sessions"][0]["objects"]
+    assert (row["object"], row["class"], row["clicks"], row["seconds"]) == (1, "box", 1, 2.5)
+    assert row["human"] == [row["human"][0]] * 10  # submitted after one click: it carries over
+    assert len(row["simulator"]) == 10
+    assert content["means"]["human IoU@5"] == row["human"][4]
+    assert content["means"]["simulator IoU@10"] == row["simulator"][9]
+    assert "human @5" in printed
+
+
+def test_human_clicks_are_taken_at_their_vertices_and_in_their_order(scan_file, tmp_path):
+    one = write_session(tmp_path / "one.json", scan_file, 5603, (4000, True), (4000, False))
+    other = write_session(tmp_path / "other.json", scan_file, 5603, (4000, False), (4000, True))
+    evaluate("--replay", one, "--replay", other, "--json", tmp_path / "replay.json")
+    first, second = json.loads((tmp_path / "replay.json").read_text())["sessions"]
+    assert first["objects"][0]["human"][1] == 0
+    assert second["objects"][0]["human"][0] == 0
+    assert second["objects"][0]["human"][1] > 0
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"format": "something else"}, "not of scanpick-study 1"),
+        ({"objects": []}, "no object with a click"),
+        ({"objects": [{"instance": 1, "clicks": []}]}, "no study session"),
+        ({"objects": [{"instance": 1}]}, "no study session"),
+        ({"vertices": 12}, "has 5603 vertices, the scan of .* had 12"),
+        ({"scan": "gone.ply"}, "no scan file at"),
+    ],
+)
+def test_a_session_that_does_not_fit_is_refused(scan_file, tmp_path, change, words):
+    session = write_session(tmp_path / "anna.json", scan_file, 5603, (4000, True))
+    session.write_text(json.dumps(json.loads(session.read_text()) | change))
+    with pytest.raises(UserError, match=words):
+        evaluate("--replay", session)
+
+
+def test_a_session_of_an_object_or_vertex_that_the_scan_lacks(scan_file, tmp_path):
+    with pytest.raises(UserError, match="has no object 77"):
+        evaluate("--replay", write_session(tmp_path / "a.json", scan_file, 5603, (4000, True), instance=77))
+    with pytest.raises(UserError, match="vertex that .* does not have"):
+        evaluate("--replay", write_session(tmp_path / "b.json", scan_file, 5603, (5603, True)))
+    (tmp_path / "c.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        evaluate("--replay", tmp_path / "c.json")
+    with pytest.raises(UserError, match="nothing to evaluate"):
+        evaluate("--clicks", 2)
