@@ -46,8 +46,8 @@ class RegionGrowing(Baseline):
     A voxel belongs to the object if a positive seed reaches it, and no negative seed does on a shorter way.
     """
 
-    COLOR_STEP = 0.06
-    BEND = 0.06
+    COLOR_STEP = 0.09
+    BEND = 0.2
 
     def _voxels(self, graph: VoxelGraph, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
         smooth = (graph.color_steps < self.COLOR_STEP) & (graph.bends < self.BEND)
@@ -68,13 +68,13 @@ class GraphCut(Baseline):
     """Minimum cut between positive and negative seeds, as in Golovinskiy and Funkhouser, "Min-cut based
     segmentation of point clouds" (2009).
 
-    Without seeds of the background everything would be object; so a background prior grows with the distance
-    to the nearest positive seed, and is one at RADIUS metres at 5 cm voxels.
+    Without seeds of the background everything would be object; so a prior leans to the object near positive
+    seeds, to the background beyond RADIUS_IN_VOXELS, and to whatever seed is nearer where there are both.
     """
 
-    RADIUS_IN_VOXELS = 16
-    PRIOR = 0.25
-    COLOR_SCALE = 0.06
+    RADIUS_IN_VOXELS = 8
+    PRIOR = 0.05
+    COLOR_SCALE = 0.07
     BEND_SCALE = 0.1
     UNIT = 1000
     """Capacities are whole numbers: this is one."""
@@ -85,10 +85,11 @@ class GraphCut(Baseline):
             return np.zeros(size, bool)
         similar = np.exp(-((graph.color_steps / self.COLOR_SCALE) ** 2) - graph.bends / self.BEND_SCALE)
         between = np.maximum(1, self.UNIT * similar).astype(np.int32)
-        away = _distance(graph, positive) / (self.RADIUS_IN_VOXELS * graph.voxel_size)
+        near = _distance(graph, positive)
+        away = near / (self.RADIUS_IN_VOXELS * graph.voxel_size)
         if len(negative):
-            away = np.maximum(away, 2 * away / (away + _distance(graph, negative) + 1e-9))
-        leaning = self.UNIT * self.PRIOR * (0.8 - np.minimum(away, 1.6))
+            away = np.maximum(away, 2 * near / (near + _distance(graph, negative) + 1e-9))
+        leaning = self.UNIT * self.PRIOR * (1 - np.minimum(away, 2))
         leaning[positive], leaning[negative] = 2**24, -(2**24)
         leaning = leaning.astype(np.int32)
         first, second = graph.pairs.T

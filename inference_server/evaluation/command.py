@@ -19,10 +19,12 @@ from rich.progress import (
 from inference_server.errors import UserError
 
 from .classes import read_classes
-from .methods import identify
+from .methods import identify, make_method
 from .objects import ObjectResult
 from .pictures import draw_object, plot_curves
 from .plan import Plan, Task, make_plan, split_tasks
+from .replay import means, print_replay, read_session
+from .replay import replay as replay_session
 from .settings import METHODS, Settings
 from .sources import find_scenes
 from .store import SUMMARY, append_result, load_mask, open_folder, write_csv, write_text
@@ -35,11 +37,11 @@ WORST = 8
 
 def command(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             help="Scans with 'instance' labels, or folders (scans, ScanNet, S3DIS, SemanticKITTI)."
         ),
-    ],
+    ] = None,
     weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
     method: Annotated[str, typer.Option(help=" | ".join(METHODS))] = "network",
     clicks: Annotated[int, typer.Option(min=1, max=200, help="Clicks per object.")] = 20,
@@ -60,6 +62,9 @@ def command(
     ] = False,
     classes: Annotated[Path | None, typer.Option(help="Seen classes: one a line, or JSON.")] = None,
     ap: Annotated[str, typer.Option(help="Ranking for AP: " + " | ".join(RANKINGS))] = "probability",
+    replay: Annotated[
+        list[Path] | None, typer.Option(help="Study session of the add-on: human and simulator side by side.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
     out: Annotated[
@@ -81,6 +86,13 @@ def command(
         )
     )  # fmt: skip
     console = Console()
+    if replay:
+        _replay(replay, paths or [], settings, out, json_file, console)
+        return
+    if not paths:
+        raise UserError(
+            "There is nothing to evaluate: give scans with 'instance' labels, or folders of them."
+        )
     class_list = read_classes(classes)
     sources = find_scenes(paths)
     before = open_folder(out, settings, sources) if out else []
@@ -107,6 +119,28 @@ def command(
         console.print(
             f"Results, plot and pictures of the worst objects: {out}", highlight=False, soft_wrap=True
         )
+
+
+def _replay(
+    sessions: list[Path],
+    scans: list[Path],
+    settings: Settings,
+    out: Path | None,
+    json_file: Path | None,
+    console: Console,
+) -> None:
+    read = [read_session(path) for path in sessions]
+    method = make_method(settings)
+    with _progress(console) as progress:
+        rows = [
+            replay_session(method, session, scans, settings.voxel_size)
+            for session in progress.track(read, description="Replaying sessions")
+        ]
+    content = {"settings": settings.to_json(), "sessions": rows, "means": means(rows)}
+    for path in (out / "replay.json" if out else None, json_file):
+        if path:
+            write_text(path, json.dumps(content, indent=2) + "\n")
+    print_replay(console, rows)
 
 
 def default_jobs(device: str) -> int:
