@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from .errors import UserError
 from .models.points import Points
@@ -111,6 +113,7 @@ class Region:
         # inside its voxel for certain, whatever float32 rounding does
         mean = np.clip(mean, low + 1e-4, low + TRAINED_VOXEL - 1e-4).astype(np.float32)
         self.points = Points(torch.from_numpy(mean).to(device))
+        self._table = neighbour_table(torch.from_numpy(np.pad(cells, ((0, 0), (1, 0)))), 3)
         self.rgb = None
         colours = None
         if scene.colors is not None:
@@ -120,7 +123,7 @@ class Region:
             colours = torch.from_numpy(colours).to(device)
         voxel_of = torch.from_numpy(np.repeat(np.arange(len(cells)), counts)).to(device)
         self._interpolation = _interpolation(
-            torch.from_numpy(cells).to(device), voxel_of, torch.from_numpy(xyz).to(device), self.rgb, colours
+            torch.from_numpy(cells).to(device), self._table.to(device), voxel_of, torch.from_numpy(xyz).to(device), self.rgb, colours
         )
 
     def to_points(self, scores: torch.Tensor) -> torch.Tensor:
@@ -129,20 +132,34 @@ class Region:
         padded = torch.cat([scores, scores.new_zeros(1)])
         return (padded[voxels] * weights).sum(1)
 
+    def connected(self, mask: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        """The parts of a voxel mask (V,) bool that touch one of the places `at` (K, 3) in the region's frame.
+
+        Parts are connected over the 26-neighbourhood; a part touches a place within two voxels of it. Where none
+        does, the mask stays as it is.
+        """
+        on = mask.cpu()
+        rows = on.nonzero().squeeze(1)
+        before = self._table[rows, :13].to(torch.int64)
+        linked = torch.cat([on, on.new_zeros(1)])[before]
+        edges = (rows.unsqueeze(1).expand_as(before)[linked].numpy(), before[linked].numpy())
+        graph = coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(len(on), len(on)))
+        part = torch.from_numpy(connected_components(graph, directed=False)[1])
+        near = (torch.cdist(at, self.points.xyz) < 2.2 * TRAINED_VOXEL).any(0).cpu()
+        touched = torch.unique(part[near & on])
+        return (on & torch.isin(part, touched)).to(mask.device) if len(touched) else mask
+
     def locate(self, positions: np.ndarray) -> torch.Tensor:
         """Scan coordinates (K, 3) float64 metres in the region's frame and scale, float32."""
         return torch.from_numpy(((positions - self.frame) * self.scale).astype(np.float32)).to(self.points.xyz.device)
 
 
-def _interpolation(cells, voxel_of, xyz, voxel_rgb, rgb) -> tuple[torch.Tensor, torch.Tensor]:
+def _interpolation(cells, table, voxel_of, xyz, voxel_rgb, rgb) -> tuple[torch.Tensor, torch.Tensor]:
     """Trilinear weights of each point over the occupied ones of its eight surrounding voxels.
 
     Voxels of another colour count less: at a colour edge the label follows the edge, not the 5 cm grid.
     Returns voxels (M, 8) int64 (V for none) and weights (M, 8) float32 that sum to 1.
     """
-    rows = torch.cat([cells.new_zeros(len(cells), 1), cells], 1)
-    table = neighbour_table(rows, 3)
-    # voxel rows are sorted by tile, not lexicographically, which the table does not mind
     offset = xyz / TRAINED_VOXEL - cells[voxel_of] - 0.5
     side = torch.where(offset >= 0, 1, -1)
     share = offset.abs().clamp_(max=1)

@@ -113,3 +113,16 @@ def test_only_a_few_regions_are_kept():
     for i in range(8):
         scene.region(TileBox(i, 0, i + 2, TILE), CPU)
     assert len(scene._regions) <= 4
+
+
+def test_parts_that_no_click_touches_are_told_apart():
+    """Two patches 1 m apart: a click on the left one keeps the left one; a click on neither changes nothing."""
+    rng = np.random.default_rng(0)
+    patch = np.column_stack([rng.uniform(0, 0.5, (3000, 2)), np.zeros(3000)])
+    scene = Scene(np.concatenate([patch, patch + [1.5, 0, 0]]).astype(np.float32), None, 0.05)
+    region = scene.region(whole(scene), CPU)
+    mask = torch.ones(len(scene.cells), dtype=torch.bool)
+    at = region.locate(np.array([[0.2, 0.2, 0.0]]))
+    left = torch.from_numpy(scene.cells[:, 0] * 0.05 + scene.origin[0] < 1.0)
+    assert torch.equal(region.connected(mask, at), left)
+    assert region.connected(mask, region.locate(np.array([[1.0, 0.2, 0.0]]))).all()
