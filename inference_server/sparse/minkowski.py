@@ -3,8 +3,8 @@
 Build it with `python install.py minkowski`. It computes in float32 or float64.
 """
 
+import MinkowskiEngine as ME
 import torch  # before MinkowskiEngine: its extension needs torch's libraries loaded
-import MinkowskiEngine as ME  # noqa: I001
 from torch import Tensor, nn
 
 NAME = "minkowski"

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, add_mesh, edit_mode, free_address, group, instance, object_mode, pump, select, server_python
+from conftest import (
+    REPOSITORY,
+    add_mesh,
+    edit_mode,
+    free_address,
+    group,
+    instance,
+    object_mode,
+    pump,
+    select,
+    server_python,
+)
 
 SERVER_START = 90.0
 
