@@ -3,8 +3,9 @@
 Build it with `python install.py minkowski`. It computes in float32 or float64.
 """
 
+import torch  # isort: skip  (before MinkowskiEngine: its extension needs torch's libraries loaded)
+
 import MinkowskiEngine as ME
-import torch  # before MinkowskiEngine: its extension needs torch's libraries loaded
 from torch import Tensor, nn
 
 NAME = "minkowski"
