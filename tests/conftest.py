@@ -56,7 +56,7 @@ class BlenderRun(pytest.Item):
         self.reports: list[pytest.TestReport] = []
 
     def runtest(self) -> None:
-        """Run the file there; `reports` gets one for every test in it, and a failure where the process died."""
+        """Run the file there; `reports` gets one for every test, and a failure where it died."""
         with tempfile.TemporaryDirectory(prefix="scanpick-bpy-", ignore_cleanup_errors=True) as home:
             results = Path(home) / "results.xml"
             command = [
