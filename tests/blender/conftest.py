@@ -210,3 +210,19 @@ def ball(points: np.ndarray, center: int, voxels: float, excluded: list[int] | N
     for other in excluded or []:
         inside &= distance < np.linalg.norm(points - points[other], axis=1)
     return set(np.flatnonzero(inside).tolist())
+
+
+_exit_status: list[int] = []
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    _exit_status.append(int(exitstatus))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave at once with pytest's exit code: bpy 4.2's wheel can crash while its interpreter shuts down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if _exit_status:
+        os._exit(_exit_status[-1])

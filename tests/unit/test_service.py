@@ -75,8 +75,12 @@ class Raw:
         self.socket.send_multipart(encode(message))
 
     def answer(self, timeout: float = 20) -> Message:
-        assert self.socket.poll(timeout * 1000), "no answer"
-        return decode(self.socket.recv_multipart())
+        """The next answer; notices of a place in the queue come as the machine's speed has it and are passed over."""
+        while True:
+            assert self.socket.poll(timeout * 1000), "no answer"
+            answer = decode(self.socket.recv_multipart())
+            if answer.type != Reply.QUEUED:
+                return answer
 
     def refusal(self, message: Message) -> tuple[ErrorCode, str]:
         answer = self.ask(message)
