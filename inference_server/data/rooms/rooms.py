@@ -4,7 +4,7 @@ import numpy as np
 
 from inference_server.data.scans import Scan
 
-from . import camera, furnish, sensor, shell
+from . import camera, furnish, groups, sensor, shell
 from . import things as T
 from .catalogue import Catalogue
 from .plan import Plan, make_plan
@@ -44,37 +44,37 @@ def essentials(scene: Scene, plan: Plan, recipe: str) -> None:
             furnish.against_wall(scene, plan, role)
 
     if recipe in ("kitchen", "mixed") or rng.random() < 0.06:
-        furnish.kitchen(scene, plan)
+        groups.kitchen(scene, plan)
     if recipe in ("living", "mixed"):
         walls(*["sofa"] * int(n(1, 3)))
-        furnish.table_group(scene, plan, "coffee_table", 0)
+        groups.table_group(scene, plan, "coffee_table", 0)
         walls(*["armchair"] * int(n(0, 3)), "cupboard")
-        furnish.book_shelf(scene, plan)
+        groups.book_shelf(scene, plan)
         if rng.random() < 0.6:
-            furnish.table_group(scene, plan)
+            groups.table_group(scene, plan)
         walls("floor_lamp", *["shelf"] * int(n(0, 2)))
     if recipe == "bedroom":
         walls(*["bed"] * int(n(1, 3)), "cupboard", "bedside", "bedside", "desk", "cupboard", "chair")
         if rng.random() < 0.6:
-            furnish.book_shelf(scene, plan)
+            groups.book_shelf(scene, plan)
     if recipe == "kitchen":
         walls(*["kitchen_unit"] * int(n(1, 4)))
-        furnish.table_group(scene, plan)
+        groups.table_group(scene, plan)
         walls("stool", "stool")
         furnish.hang(scene, plan, "kitchen_upper")
     if recipe == "office":
         for _ in range(int(n(1, 4))):
             walls("desk")
         for _ in range(max(1, int(area / 14 * rng.uniform(0.4, 1.4)))):
-            furnish.workplaces(scene, plan)
+            groups.workplaces(scene, plan)
         for _ in range(max(1, int(area / 16 * rng.uniform(0.4, 1.2)))):
-            furnish.table_group(scene, plan, "desk", int(n(1, 3)))
+            groups.table_group(scene, plan, "desk", int(n(1, 3)))
         for _ in range(int(n(1, 3))):
-            furnish.book_shelf(scene, plan)
+            groups.book_shelf(scene, plan)
         walls("cupboard", "cupboard", "shelf", "chair", "chair")
     if recipe == "meeting":
         for _ in range(max(1, int(area / 11 * rng.uniform(0.6, 1.3)))):
-            furnish.table_group(scene, plan, "table", int(n(3, 11)))
+            groups.table_group(scene, plan, "table", int(n(3, 11)))
         shell.add_flat(scene, plan, "whiteboard")
         walls("cupboard", *["chair"] * int(n(0, 6)))
     if recipe == "bathroom":
@@ -82,11 +82,11 @@ def essentials(scene: Scene, plan: Plan, recipe: str) -> None:
     if recipe == "hall":
         walls(*["cupboard"] * int(n(0, 4)), *["chair"] * int(n(0, 6)), *["sofa"] * int(n(0, 3)))
         if rng.random() < 0.5:
-            furnish.table_group(scene, plan)
+            groups.table_group(scene, plan)
     if recipe == "storage":
         for _ in range(int(n(2, 5))):
-            furnish.book_shelf(scene, plan)
-        furnish.piles(scene, plan, int(n(5, 12)))
+            groups.book_shelf(scene, plan)
+        groups.piles(scene, plan, int(n(5, 12)))
 
 
 def fill(scene: Scene, plan: Plan, recipe: str) -> None:
@@ -97,7 +97,7 @@ def fill(scene: Scene, plan: Plan, recipe: str) -> None:
     if rng.random() < 0.3:
         shell.add_structure(scene, plan)
     if rng.random() < 0.3:
-        furnish.built_in(scene, plan)
+        groups.built_in(scene, plan)
     essentials(scene, plan, recipe)
     for _ in range(int(n(0, 4))):
         shell.add_window(scene, plan)
@@ -111,14 +111,14 @@ def fill(scene: Scene, plan: Plan, recipe: str) -> None:
     for _ in range(int(n(1, 6))):
         shell.add_flat(scene, plan, str(rng.choice(kinds)))
     for _ in range(int(n(0, 3))):
-        furnish.wall_shelf(scene, plan)
+        groups.wall_shelf(scene, plan)
     for _ in range(int(n(0, 4))):
         furnish.hang(scene, plan, "wall_small")
     if rng.random() < 0.5:
         furnish.hang(scene, plan, "wall_large")
     for _ in range(int(n(0, 3))):
         furnish.hang(scene, plan, "ceiling")
-    furnish.piles(scene, plan, int(n(2, 4 + area / 3)))
+    groups.piles(scene, plan, int(n(2, 4 + area / 3)))
     for _ in range(int(n(0, 3))):
         where = furnish.free_spot(plan, rng, (0.9, 0.9))
         if where:
