@@ -35,9 +35,15 @@ def look(forward: np.ndarray) -> np.ndarray:
 
 def walking_path(plan: Plan, rng: Rng, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Poses of a person who walks a room and turns a depth camera about, mostly downwards."""
+    # Every third scan covers one part of the room only.
+    middle = rng.random(2) * [plan.width, plan.depth]
+    radius = rng.uniform(1.5, 2.5) if rng.random() < 0.35 else 1e3
+
     def spot() -> np.ndarray:
-        for _ in range(30):
+        for attempt in range(60):
             p = rng.uniform(0.08, 0.92, 2) * [plan.width, plan.depth]
+            if np.linalg.norm(p - middle) > 1.2 * radius and attempt < 40:
+                continue
             if plan.inside(p[None])[0] and plan.is_free(p[0] - 0.15, p[0] + 0.15, p[1] - 0.15, p[1] + 0.15):
                 return p
         return np.array([plan.width, plan.depth]) * rng.uniform(0.3, 0.6, 2)
@@ -52,10 +58,11 @@ def walking_path(plan: Plan, rng: Rng, count: int) -> list[tuple[np.ndarray, np.
         if not plan.inside(p[None])[0]:
             p = stops[i]
         # One aims at things, from a step or two away; sometimes at the walls above them.
-        for _ in range(10):
+        for _ in range(30):
             target = np.array([*(rng.random(2) * [plan.width, plan.depth]), rng.uniform(-0.1, 1.7)])
             away = np.linalg.norm(target[:2] - p)
-            if 0.8 < away < 4.0 and plan.inside(target[None, :2])[0]:
+            near = np.linalg.norm(target[:2] - middle) < radius
+            if near and 0.8 < away < 4.0 and plan.inside(target[None, :2])[0]:
                 break
         eye = np.array([p[0], p[1], height + rng.normal(0, 0.12)])
         poses.append((eye, look(target - eye)))

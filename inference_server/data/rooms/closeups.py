@@ -30,7 +30,7 @@ def _put_object(density: float, rng: Rng, scene: Scene) -> tuple[str, Surface, s
         size = (rng.uniform(0.04, 0.3), rng.uniform(0.03, 0.2), rng.uniform(0.03, 0.28))
         return "box", printed_box(size, density, rng), None
     maker = [T.cup, T.cup, T.bottle, T.can, T.bowl, T.flat_book, T.papers, T.bag, T.shoe, T.mouse, T.plant,
-             T.keyboard, _fruit, _plate, _pan][rng.integers(15)]
+             T.keyboard, _fruit, _plate, _pan, _oddment, _oddment, _oddment][rng.integers(18)]
     name, surface = maker(density, rng)
     if name in ("bag", "plant"):
         surface = Surface(surface.points * 0.5, surface.normals, surface.colors)
@@ -74,6 +74,10 @@ def _pan(density: float, rng: Rng) -> tuple[str, Surface]:
                 for s in (-1, 1)]
         body = join(body, *lugs)
     return "pot", body
+
+
+def _oddment(density: float, rng: Rng) -> tuple[str, Surface]:
+    return T.oddment(density, rng, float(np.exp(rng.uniform(np.log(0.05), np.log(0.25)))))
 
 
 def _arrange(scene: Scene, size: tuple[float, float], table: Surface) -> None:

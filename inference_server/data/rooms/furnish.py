@@ -84,7 +84,12 @@ def against_wall(scene: Scene, plan: Plan, role: str, topped: float = 0.7, proce
     if scene.rng.random() < 0.3:  # nobody puts furniture exactly parallel
         middle = placed.points.mean(axis=0)
         placed = placed.moved(-middle).moved(middle, scene.rng.normal(0, 0.04))
-    add(scene, placed, name, key)
+    instance = add(scene, placed, name, key)
+    if role == "bed" and scene.rng.random() < 0.4:  # what annotators call a bed often includes its blanket
+        heights = HeightMap(placed)
+        cover = heights.put(T.blanket(scene.density, scene.rng)[1], scene.rng, near_top=0.7)
+        if cover is not None:
+            scene.add(cover, instance=instance)
     soft = role in ("bed", "sofa", "armchair")
     if scene.rng.random() < topped + 0.2 * soft and role not in ("chair", "bathroom"):
         makers = T.SOFT if soft else T.OFFICE if role == "desk" else T.TABLETOP

@@ -12,6 +12,7 @@ from .shell import find_place, on_wall
 from .surface import Surface, box, join
 
 Rng = np.random.Generator
+_SHELF_THINGS = [T.bottle, T.cup, T.can, T.bowl, T.flat_book, T.papers, T.plant, T.oddment, T.oddment]
 
 
 def table_group(scene: Scene, plan: Plan, role: str = "table", chairs: int | None = None) -> bool:
@@ -99,8 +100,11 @@ def book_shelf(scene: Scene, plan: Plan) -> None:
     wall, s, off = place
     parts = fill_cells(scene, cells)
     depth = np.ptp(surface.points[:, 1])
-    for part_name, part in [(name, surface), *parts]:
-        add(scene, on_wall(wall, part.moved((0, -depth / 2, 0)), s, 0, off), part_name)
+    body = add(scene, on_wall(wall, surface.moved((0, -depth / 2, 0)), s, 0, off), name)
+    whole = rng.random() < 0.25  # many annotators count a shelf's content as part of it
+    for part_name, part in parts:
+        part = on_wall(wall, part.moved((0, -depth / 2, 0)), s, 0, off)
+        scene.add(part, part_name, instance=body if whole else None)
     top = on_wall(wall, surface.moved((0, -depth / 2, 0)), s, 0, off)
     if np.max(surface.points[:, 2]) < 1.9 and rng.random() < 0.6:
         clutter(scene, top, T.TABLETOP, int(rng.integers(1, 5)), near_top=0.05)
@@ -137,7 +141,7 @@ def fill_cells(scene: Scene, cells) -> list[tuple[str, Surface]]:
                 x += w + rng.exponential(0.04)
         elif kind < 0.88:
             for _ in range(int(rng.integers(1, 5))):
-                name, one = [T.bottle, T.cup, T.can, T.bowl, T.flat_book, T.papers, T.plant][rng.integers(7)](scene.density * 2, rng)
+                name, one = _SHELF_THINGS[rng.integers(len(_SHELF_THINGS))](scene.density * 2, rng)
                 if np.ptp(one.points[:, 2]) < clear and np.ptp(one.points[:, 1]) < depth:
                     out.append((name, one.moved((rng.uniform(x0 + 0.06, max(x1 - 0.06, x0 + 0.07)), 0, z))))
     return out
@@ -184,6 +188,23 @@ def built_in(scene: Scene, plan: Plan) -> None:
         depth = float(whole.points[:, 1].max())
         for name, part in parts:
             add(scene, on_wall(wall, part.moved((0, -depth, 0)), s, 0, off), name)
+
+
+def partitions(scene: Scene, plan: Plan) -> None:
+    """Low free-standing screens as in open-plan offices: one, or two at a right angle."""
+    rng = scene.rng
+    length, height = rng.uniform(1.0, 2.4), rng.uniform(1.1, 1.7)
+    yaw = rng.choice([0, np.pi / 2])
+    where = free_spot(plan, rng, (length, 0.15), yaw)
+    if where is None:
+        return
+    paint = P.cloudy(P.any_color(rng, rng.beta(1.2, 4)), rng, 0.05, 0.03)
+    screen = box((length, rng.uniform(0.03, 0.08), height), paint, scene.density, rng)
+    add(scene, screen.moved((*where, 0), yaw), "partition")
+    if rng.random() < 0.5:
+        end = np.array(where) + 0.5 * length * np.array([np.cos(yaw), np.sin(yaw)])
+        wing = screen.moved((length / 2, 0, 0)).moved((end[0], end[1], 0), yaw + np.pi / 2)
+        add(scene, wing.kept(plan.inside(wing.points[:, :2])), "partition")
 
 
 def piles(scene: Scene, plan: Plan, count: int) -> None:

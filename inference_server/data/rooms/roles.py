@@ -21,7 +21,7 @@ _NAMES = {
                 r"changing table|clothes rack|trunck|high cabinet|upright piano|fireplace|aquarium|vanity|"
                 r"contemporary living room|glass door cabinet",
     "kitchen_unit": r"lower cabinet|drawers cabinet|sink cabinet|^sink$|oven$|stove|fridge|refrigerator|washing machine|"
-                    r"dryer machine|island|chest freezer|high cabinet|cooker",
+                    r"dryer machine|island(?! bath)|chest freezer|high cabinet|cooker",
     "kitchen_upper": r"upper cabinet|hood|upper shelves|boiler|small upper",
     "bathroom": r"bath$|bathtub|bidet|toilets unit|washbasin|basin|lavatory|urinal|shower stall|vanity|clothes basket",
     "door": r"door(?! cabinet)|french window",

@@ -10,7 +10,7 @@ from .catalogue import Catalogue
 from .plan import Plan, make_plan
 from .scene import Scene
 
-GENERATOR_VERSION = 5
+GENERATOR_VERSION = 6
 """Raised with every change that alters what a seed gives."""
 
 MIN_VERTICES = 25
@@ -71,6 +71,8 @@ def essentials(scene: Scene, plan: Plan, recipe: str) -> None:
             groups.table_group(scene, plan, "desk", int(n(1, 3)))
         for _ in range(int(n(1, 3))):
             groups.book_shelf(scene, plan)
+        for _ in range(int(n(0, 3))):
+            groups.partitions(scene, plan)
         walls("cupboard", "cupboard", "shelf", "chair", "chair")
     if recipe == "meeting":
         for _ in range(max(1, int(area / 11 * rng.uniform(0.6, 1.3)))):
@@ -150,7 +152,8 @@ def scan_room(scene: Scene, plan: Plan, rng: np.random.Generator) -> Scan:
     area = 2 * (plan.width + plan.depth) * plan.height + 2 * plan.width * plan.depth
     cell = max(rng.uniform(0.012, 0.026), 1.1 / np.sqrt(scene.density), np.sqrt(1.5 * area / 300_000))
     points, colors, instance = sensor.fuse(points, colors, instance, cell, rng)
-    colors = sensor.bleed(points, colors, rng)
+    keep = sensor.fade_thin(points, cell, rng)
+    points, instance, colors = points[keep], instance[keep], sensor.bleed(points[keep], colors[keep], rng)
     structure = np.array([k for k, name in scene.names.items() if name in ("floor", "wall", "ceiling")])
     instance = sensor.unlabel(points, sensor.blur_labels(points, instance, rng), structure, rng)
     yaw = rng.uniform(0, 2 * np.pi)

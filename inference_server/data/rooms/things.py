@@ -209,13 +209,45 @@ def cable(density: float, rng: Rng) -> tuple[str, Surface]:
     return "cable", tube(path, 0.006, P.plain(P.some(P.GREYS, rng), rng), density * 2, rng)
 
 
+def oddment(density: float, rng: Rng, size: float | None = None) -> tuple[str, Surface]:
+    """Something nobody has a name for: one to five boxes, tubs, balls and bars grown together, 8 to 70 cm large."""
+    size = size or float(np.exp(rng.uniform(np.log(0.08), np.log(0.7))))
+    colors = [P.any_color(rng) for _ in range(int(rng.integers(1, 4)))]
+    parts, reach = [], np.zeros(2)
+    for k in range(int(rng.integers(1, 6))):
+        color = colors[rng.integers(len(colors))]
+        kind = rng.random()
+        skin = P.plain(color, rng) if kind < 0.5 else P.cloudy(color, rng, 0.1, 0.1)
+        if kind > 0.85:
+            skin = P.patches(rng, 0.3 * size, 3)
+        w, d, h = size * rng.uniform(0.15, 0.9, 3)
+        shape = rng.random()
+        if shape < 0.5:
+            part = box((w, d, h), skin, density, rng)
+        elif shape < 0.75:
+            part = lathe([(0, 0), (w / 2, 0), (w / 2 * rng.uniform(0.4, 1.3), h), (0, h)], skin, density, rng)
+        elif shape < 0.9:
+            part = blob((w, d, h), skin, density, rng, lumps=rng.uniform(0, 0.4), square=rng.uniform(0.5, 1))
+        else:
+            part = tube([(0, 0, 0), (0.2 * w, 0, h)], 0.06 * size + 0.005, skin, density, rng)
+        if rng.random() < 0.15:
+            part = part.tilted(0, np.pi / 2).moved((0, 0, d / 2))
+        on_top = k and rng.random() < 0.4
+        lift = max(p.points[:, 2].max() for p in parts) if on_top else 0.0
+        parts.append(part.moved((reach[0], reach[1], lift), rng.choice([0.0, rng.uniform(0, 6.28)])))
+        reach = reach + rng.normal(0, 0.25 * size, 2)
+    whole = join(*parts)
+    return "thing", whole.moved((*(-whole.points[:, :2].mean(axis=0)), -whole.points[:, 2].min()))
+
+
 def towel(density: float, rng: Rng) -> tuple[str, Surface]:
     w, h = rng.uniform(0.3, 0.6), rng.uniform(0.3, 0.9)
     return "towel", box((w, 0.03, h), P.cloth(rng), density, rng)
 
 
-TABLETOP = [flat_book, flat_book, carton, papers, papers, bottle, bottle, cup, cup, can, bowl, lamp, bag, keyboard, laptop, plant]
+TABLETOP = [flat_book, flat_book, carton, papers, papers, bottle, bottle, cup, cup, can, bowl, lamp, bag, keyboard, laptop, plant,
+            oddment, oddment, oddment]
 """Makers of what stands on tables and cupboards (a maker may stand here twice: it is met more often)."""
-OFFICE = [monitor, monitor, keyboard, mouse, papers, papers, flat_book, cup, laptop, lamp, bottle, cable]
-FLOOR = [carton, carton, bag, bag, shoe, bin_, plant, clothes, cable]
+OFFICE = [monitor, monitor, keyboard, mouse, papers, papers, flat_book, cup, laptop, lamp, bottle, cable, oddment]
+FLOOR = [carton, carton, bag, bag, shoe, bin_, plant, clothes, cable, oddment, oddment, oddment]
 SOFT = [cushion, cushion, pillow, blanket, clothes, bag]
