@@ -9,12 +9,21 @@ from .closeups import generate_object, generate_tabletop
 from .rooms import GENERATOR_VERSION, generate_room
 from .street import generate_street
 
-KINDS = {"room": generate_room, "tabletop": generate_tabletop, "object": generate_object,
-         "street": generate_street}
+KINDS = {"room": generate_room, "tabletop": generate_tabletop, "object": generate_object, "street": generate_street}
 """Kind of scan -> function (catalogue, split, seed) -> Scan."""
 
-__all__ = ["GENERATOR_VERSION", "KINDS", "Catalogue", "generate", "generate_object", "generate_room",
-           "generate_street", "generate_tabletop", "iterate", "load_catalogue"]
+__all__ = [
+    "GENERATOR_VERSION",
+    "KINDS",
+    "Catalogue",
+    "generate",
+    "generate_object",
+    "generate_room",
+    "generate_street",
+    "generate_tabletop",
+    "iterate",
+    "load_catalogue",
+]
 
 
 def generate(kind: str, catalogue: Catalogue, split: str, seed: int) -> Scan:

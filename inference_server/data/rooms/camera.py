@@ -86,8 +86,17 @@ def panoramas(plan: Plan, rng: Rng, count: int) -> list[tuple[np.ndarray, np.nda
     return poses
 
 
-def see(points: np.ndarray, normals: np.ndarray, poses, rng: Rng, *, half_angle=(0.55, 0.43), pixels: int = 132,
-        near: float = 0.35, far: float = 4.5) -> Views:
+def see(
+    points: np.ndarray,
+    normals: np.ndarray,
+    poses,
+    rng: Rng,
+    *,
+    half_angle=(0.55, 0.43),
+    pixels: int = 132,
+    near: float = 0.35,
+    far: float = 4.5,
+) -> Views:
     """Visibility of points (n,3) by a z-buffer per pose.
 
     half_angle: half the horizontal and vertical field of view in radians; pixels: columns of the z-buffer, coarse

@@ -29,8 +29,26 @@ def _put_object(density: float, rng: Rng, scene: Scene) -> tuple[str, Surface, s
     if kind < 0.55:
         size = (rng.uniform(0.04, 0.3), rng.uniform(0.03, 0.2), rng.uniform(0.03, 0.28))
         return "box", printed_box(size, density, rng), None
-    maker = [T.cup, T.cup, T.bottle, T.can, T.bowl, T.flat_book, T.papers, T.bag, T.shoe, T.mouse, T.plant,
-             T.keyboard, _fruit, _plate, _pan, _oddment, _oddment, _oddment][rng.integers(18)]
+    maker = [
+        T.cup,
+        T.cup,
+        T.bottle,
+        T.can,
+        T.bowl,
+        T.flat_book,
+        T.papers,
+        T.bag,
+        T.shoe,
+        T.mouse,
+        T.plant,
+        T.keyboard,
+        _fruit,
+        _plate,
+        _pan,
+        _oddment,
+        _oddment,
+        _oddment,
+    ][rng.integers(18)]
     name, surface = maker(density, rng)
     if name in ("bag", "plant"):
         surface = Surface(surface.points * 0.5, surface.normals, surface.colors)
@@ -60,7 +78,9 @@ def _fruit(density: float, rng: Rng) -> tuple[str, Surface]:
 def _plate(density: float, rng: Rng) -> tuple[str, Surface]:
     r = rng.uniform(0.07, 0.14)
     skin = P.plain(P.some(P.GREYS[3:], rng) if rng.random() < 0.6 else P.any_color(rng), rng)
-    return "plate", lathe([(0, 0), (0.6 * r, 0), (r, 0.02), (r, 0.024), (0.6 * r, 0.006), (0, 0.006)], skin, density, rng)
+    return "plate", lathe(
+        [(0, 0), (0.6 * r, 0), (r, 0.02), (r, 0.024), (0.6 * r, 0.006), (0, 0.006)], skin, density, rng
+    )
 
 
 def _pan(density: float, rng: Rng) -> tuple[str, Surface]:
@@ -70,8 +90,16 @@ def _pan(density: float, rng: Rng) -> tuple[str, Surface]:
     lid = [(0, h)] if rng.random() < 0.5 else [(r * 0.93, h), (r * 0.9, 0.008), (0, 0.008)]
     body = lathe([(0, 0), (r * 0.9, 0), (r, h), *lid], skin, density, rng)
     if rng.random() < 0.5:
-        lugs = [tube([(s * r, -0.02, h * 0.8), (s * (r + 0.03), 0, h * 0.8), (s * r, 0.02, h * 0.8)], 0.006, skin, density, rng)
-                for s in (-1, 1)]
+        lugs = [
+            tube(
+                [(s * r, -0.02, h * 0.8), (s * (r + 0.03), 0, h * 0.8), (s * r, 0.02, h * 0.8)],
+                0.006,
+                skin,
+                density,
+                rng,
+            )
+            for s in (-1, 1)
+        ]
         body = join(body, *lugs)
     return "pot", body
 
@@ -137,8 +165,15 @@ def generate_tabletop(catalogue: Catalogue, split: str, seed: int) -> Scan:
     pitch, far = rng.uniform(0.45, 1.05), rng.uniform(0.75, 1.25)
     side = rng.normal(0, 0.3)
     eye = far * np.array([np.sin(side) * np.cos(pitch), -np.cos(side) * np.cos(pitch), np.sin(pitch)])
-    views = camera.see(points, normals, [(eye, camera.look(-eye + rng.normal(0, 0.05, 3)))], rng,
-                       pixels=int(rng.uniform(230, 300)), near=0.3, far=2.4)
+    views = camera.see(
+        points,
+        normals,
+        [(eye, camera.look(-eye + rng.normal(0, 0.05, 3)))],
+        rng,
+        pixels=int(rng.uniform(230, 300)),
+        near=0.3,
+        far=2.4,
+    )
     keep = views.seen & (rng.random(len(points)) > 0.5 * (views.cosine < 0.15))
     colors = sensor.shade(points, normals, colors, 1.0, rng, 0.015)[keep]
     points, instance = points[keep], instance[keep]
@@ -160,14 +195,22 @@ def generate_object(catalogue: Catalogue, split: str, seed: int) -> Scan:
     foot, 0.3 to 2 m large, 4 to 9 mm spacing, to be worked on at 2 cm. Ground without label or as "floor"."""
     rng = np.random.default_rng([20 + SPLIT_SEED[split], seed])
     scene = Scene(catalogue, split, rng, 20_000.0)
-    models = [m for m in catalogue.models if m.split == split and 0.25 < max(m.size) < 2.2 and min(m.size) > 0.04
-              and m.category not in ("Doors and windows", "Staircases")]
+    models = [
+        m
+        for m in catalogue.models
+        if m.split == split
+        and 0.25 < max(m.size) < 2.2
+        and min(m.size) > 0.04
+        and m.category not in ("Doors and windows", "Staircases")
+    ]
     if models and rng.random() < 0.8:
         model = models[rng.integers(len(models))]
         name, surface = model.name.lower(), scene.model(model)
         scene.models[0] = model.key
     else:
-        name, surface = [F.chair, F.table, T.plant, T.bag, T.bin_, T.carton, F.sofa][rng.integers(7)](scene.density, rng)
+        name, surface = [F.chair, F.table, T.plant, T.bag, T.bin_, T.carton, F.sofa][rng.integers(7)](
+            scene.density, rng
+        )
     surface = surface.moved((0, 0, -surface.points[:, 2].min()), rng.uniform(0, 6.28))
     scene.add(surface, name)
     size = float(np.ptp(surface.points, axis=0).max())
@@ -181,7 +224,9 @@ def generate_object(catalogue: Catalogue, split: str, seed: int) -> Scan:
     color = P.any_color(rng, rng.beta(1.5, 4))
     skin = P.patches(rng, 0.08 * size, 4, 0.3) if rng.random() < 0.3 else P.cloudy(color, rng, 0.12, 0.1 * size)
     floor = sheet(2 * reach, 2 * reach, ground, skin, scene.density, rng)
-    ragged = np.linalg.norm(floor.points[:, :2], axis=1) < reach * (0.85 + 0.1 * sensor.smooth_field(floor.points, rng, 0.3 * size))
+    ragged = np.linalg.norm(floor.points[:, :2], axis=1) < reach * (
+        0.85 + 0.1 * sensor.smooth_field(floor.points, rng, 0.3 * size)
+    )
     scene.add(floor.kept(ragged), instance=-1 if rng.random() < 0.5 else scene.new("floor"))
     points, normals, colors, instance = scene.arrays()
     poses = []

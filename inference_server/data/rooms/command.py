@@ -1,5 +1,6 @@
 """`python -m inference_server rooms`: write simulated scans as .npz files with a contact sheet."""
 
+import json
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -35,8 +36,6 @@ def _job(arguments: tuple[str, str, int, Path]) -> Path:
 def save_npz(path: Path, scan: Scan) -> None:
     """Write positions float32, colors uint8 (absent without colour), instance int32 and the scan's name and class
     names as JSON; whole or not at all."""
-    import json
-
     arrays = {"positions": scan.positions, "instance": scan.instance}
     if scan.colors is not None:
         arrays["colors"] = scan.colors
@@ -47,13 +46,11 @@ def save_npz(path: Path, scan: Scan) -> None:
 
 def load_npz(path: Path) -> Scan:
     """Read what `save_npz` wrote."""
-    import json
-
     with np.load(path) as data:
         text = json.loads(str(data["names"]))
         return Scan(
             positions=data["positions"],
-            colors=data["colors"] if "colors" in data else None,
+            colors=data.get("colors"),
             instance=data["instance"],
             names={int(k): v for k, v in text["names"].items()},
             name=text["name"],

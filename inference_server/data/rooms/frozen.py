@@ -20,8 +20,24 @@ from inference_server.errors import UserError
 FOLDER = Path(__file__).parent
 RECORD, GENERATOR = FOLDER / "testset.json", FOLDER / "testset-generator.zip"
 PACKAGE = "frozen_rooms"
-MODULES = ("camera", "catalogue", "furnish", "furniture", "groups", "paint", "plan", "roles", "rooms", "scene", "sensor",
-           "shell", "surface", "surfaces", "things")
+MODULES = (
+    "camera",
+    "catalogue",
+    "flats",
+    "furnish",
+    "furniture",
+    "groups",
+    "paint",
+    "plan",
+    "roles",
+    "rooms",
+    "scene",
+    "sensor",
+    "shell",
+    "surface",
+    "surfaces",
+    "things",
+)
 TOLERANCE = 0.03
 """Share by which an instance's vertices may differ where the arithmetic is another (see `verify`)."""
 

@@ -12,14 +12,25 @@ from .surface import Surface
 Rng = np.random.Generator
 
 MAKERS = {"table": F.table, "desk": F.desk, "chair": F.chair, "sofa": F.sofa, "armchair": F.sofa, "bed": F.bed}
-CLASSES = {"bedside": "nightstand", "coffee_table": "coffee table", "cupboard": "cabinet", "shelf": "bookshelf",
-           "kitchen_unit": "kitchen unit", "kitchen_upper": "kitchen cabinet", "bathroom": "bathroom fixture",
-           "floor_thing": "object", "small": "object", "floor_lamp": "lamp", "ceiling": "ceiling lamp",
-           "wall_small": "wall fixture", "wall_large": "wall fixture"}
+CLASSES = {
+    "bedside": "nightstand",
+    "coffee_table": "coffee table",
+    "cupboard": "cabinet",
+    "shelf": "bookshelf",
+    "kitchen_unit": "kitchen unit",
+    "kitchen_upper": "kitchen cabinet",
+    "bathroom": "bathroom fixture",
+    "floor_thing": "object",
+    "small": "object",
+    "floor_lamp": "lamp",
+    "ceiling": "ceiling lamp",
+    "wall_small": "wall fixture",
+    "wall_large": "wall fixture",
+}
 
 
 def get(scene: Scene, role: str, procedural: float = 0.35) -> tuple[str, Surface, str | None] | None:
-    """An object of a role: (class name, surface, model key), from the catalogue or, with the given share, procedural."""
+    """An object of a role: (class name, surface, model key), from the catalogue or, at the given share, procedural."""
     rng = scene.rng
     model = scene.pick(role)
     maker = MAKERS.get(role)
@@ -42,7 +53,9 @@ def add(scene: Scene, surface: Surface, name: str, key: str | None = None) -> in
     return instance
 
 
-def reserve_wall(plan: Plan, rng: Rng, surface: Surface, gap: float | None = None, z: float = 0.0) -> tuple[Wall, float, float] | None:
+def reserve_wall(
+    plan: Plan, rng: Rng, surface: Surface, gap: float | None = None, z: float = 0.0
+) -> tuple[Wall, float, float] | None:
     """A free stretch of wall and floor for a standing object: (wall, s, off); marks it taken."""
     low, high = surface.points.min(axis=0), surface.points.max(axis=0)
     w, d = high[0] - low[0], high[1] - low[1]
@@ -156,7 +169,12 @@ def hang(scene: Scene, plan: Plan, role: str, z0: float | None = None) -> None:
             return
         x, y = rng.uniform(0.2, 0.8, 2) * [plan.width, plan.depth]
         if plan.inside(np.array([[x, y]]))[0]:
-            add(scene, surface.moved((x, y, plan.height - model.size[2]), rng.choice([0, np.pi / 2])), CLASSES[role], model.key)
+            add(
+                scene,
+                surface.moved((x, y, plan.height - model.size[2]), rng.choice([0, np.pi / 2])),
+                CLASSES[role],
+                model.key,
+            )
         return
     z = z0 if z0 is not None else model.elevation or rng.uniform(0.3, 1.6)
     z = min(z, plan.height - model.size[2] - 0.02)

@@ -67,7 +67,9 @@ def chair(density: float, rng: Rng) -> tuple[str, Surface]:
         t = rng.uniform(0.02, 0.045)
         for sx in (-1, 1):
             for sy in (-1, 1):
-                parts.append(box((t, t, seat - 0.04), frame, density, rng).moved((sx * (w / 2 - t), sy * (d / 2 - t), 0)))
+                parts.append(
+                    box((t, t, seat - 0.04), frame, density, rng).moved((sx * (w / 2 - t), sy * (d / 2 - t), 0))
+                )
     else:
         parts.append(cylinder(0.03, seat - 0.05, frame, density, rng))
         for angle in np.arange(5) * 2 * np.pi / 5:
@@ -75,7 +77,11 @@ def chair(density: float, rng: Rng) -> tuple[str, Surface]:
             parts.append(tube([(0, 0, 0.09), end], 0.022, frame, density, rng))
         if rng.random() < 0.6:
             for sx in (-1, 1):
-                arm = [(sx * w / 2, 0.1, seat), (sx * (w / 2 + 0.03), 0.1, seat + 0.2), (sx * (w / 2 + 0.03), -0.15, seat + 0.2)]
+                arm = [
+                    (sx * w / 2, 0.1, seat),
+                    (sx * (w / 2 + 0.03), 0.1, seat + 0.2),
+                    (sx * (w / 2 + 0.03), -0.15, seat + 0.2),
+                ]
                 parts.append(tube(arm, 0.02, frame, density, rng))
     return "chair", join(*parts)
 
@@ -84,8 +90,10 @@ def sofa(density: float, rng: Rng) -> tuple[str, Surface]:
     w, d, seat = rng.uniform(0.8, 2.4), rng.uniform(0.75, 1.0), rng.uniform(0.36, 0.46)
     skin = P.cloth(rng) if rng.random() < 0.2 else P.cloudy(P.any_color(rng), rng, 0.06, 0.2)
     arm, back = rng.uniform(0.1, 0.25), rng.uniform(0.7, 0.95)
-    parts = [box((w, d, seat), skin, density, rng),
-             box((w, rng.uniform(0.15, 0.28), back), skin, density, rng).moved((0, d / 2 - 0.1, 0))]
+    parts = [
+        box((w, d, seat), skin, density, rng),
+        box((w, rng.uniform(0.15, 0.28), back), skin, density, rng).moved((0, d / 2 - 0.1, 0)),
+    ]
     if rng.random() < 0.85:
         arm_h = seat + rng.uniform(0.1, 0.25)
         parts += [box((arm, d, arm_h), skin, density, rng).moved((sx * (w - arm) / 2, 0, 0)) for sx in (-1, 1)]
@@ -99,9 +107,14 @@ def sofa(density: float, rng: Rng) -> tuple[str, Surface]:
 
 def bed(density: float, rng: Rng) -> tuple[str, Surface]:
     w, d, h = rng.uniform(0.9, 1.9), rng.uniform(1.95, 2.15), rng.uniform(0.35, 0.6)
-    frame, sheet = _finish(rng), P.cloth(rng) if rng.random() < 0.4 else P.cloudy(P.near((0.8, 0.78, 0.75), rng, 0.1), rng, 0.06)
-    parts = [box((w, d, h * 0.55), frame, density, rng),
-             box((w * 0.97, d * 0.97, h * 0.45), sheet, density, rng).moved((0, 0, h * 0.55))]
+    frame, sheet = (
+        _finish(rng),
+        P.cloth(rng) if rng.random() < 0.4 else P.cloudy(P.near((0.8, 0.78, 0.75), rng, 0.1), rng, 0.06),
+    )
+    parts = [
+        box((w, d, h * 0.55), frame, density, rng),
+        box((w * 0.97, d * 0.97, h * 0.45), sheet, density, rng).moved((0, 0, h * 0.55)),
+    ]
     if rng.random() < 0.8:
         parts.append(box((w, 0.06, h + rng.uniform(0.2, 0.7)), frame, density, rng).moved((0, d / 2, 0)))
     return "bed", join(*parts)
@@ -140,17 +153,29 @@ def fronts(density: float, rng: Rng, width: float, height: float, paint, depth: 
             leaf = box((w - gap, depth, h - gap), paint, density, rng)
             if knob < 0.4:
                 side = 1 if c % 2 == 0 else -1
-                leaf = join(leaf, box((0.015, 0.03, min(0.14, h * 0.5)), handle, density * 2, rng).moved(
-                    (side * (w / 2 - 0.05), -depth / 2 - 0.015, h * 0.4)))
+                leaf = join(
+                    leaf,
+                    box((0.015, 0.03, min(0.14, h * 0.5)), handle, density * 2, rng).moved(
+                        (side * (w / 2 - 0.05), -depth / 2 - 0.015, h * 0.4)
+                    ),
+                )
             elif knob < 0.75:
-                leaf = join(leaf, box((min(0.16, w * 0.5), 0.03, 0.015), handle, density * 2, rng).moved(
-                    (0, -depth / 2 - 0.015, h * rng.choice([0.5, 0.9]))))
+                leaf = join(
+                    leaf,
+                    box((min(0.16, w * 0.5), 0.03, 0.015), handle, density * 2, rng).moved(
+                        (0, -depth / 2 - 0.015, h * rng.choice([0.5, 0.9]))
+                    ),
+                )
             yield leaf.moved((-width / 2 + (c + 0.5) * w, 0, r * h))
 
 
 def cabinet(density: float, rng: Rng, size=None, paint=None) -> list[tuple[str, Surface]]:
     """A closed cabinet: one instance, or its body and each front apart (as real labels go either way)."""
-    w, d, h = size or (rng.uniform(0.5, 2.2), rng.uniform(0.35, 0.62), rng.choice([rng.uniform(0.5, 1.1), rng.uniform(1.6, 2.3)]))
+    w, d, h = size or (
+        rng.uniform(0.5, 2.2),
+        rng.uniform(0.35, 0.62),
+        rng.choice([rng.uniform(0.5, 1.1), rng.uniform(1.6, 2.3)]),
+    )
     paint = paint or _finish(rng)
     body = box((w, d, h), paint, density, rng)
     leaves = [leaf.moved((0, -d / 2 - 0.012, 0.03)) for leaf in fronts(density, rng, w * 0.98, h - 0.06, paint)]
@@ -170,9 +195,17 @@ def counter(density: float, rng: Rng, length: float) -> list[tuple[str, Surface]
         x = rng.uniform(-0.5, 0.5) * (length - 0.9)
         steel = P.plain(P.near((0.6, 0.6, 0.6), rng), rng)
         if rng.random() < 0.6:
-            bowl = box((0.55, 0.42, 0.012), steel, density, rng, top=P.framed(P.plain((0.35, 0.35, 0.36), rng), (0.62, 0.62, 0.62), 0.55, 0.42, 0.05))
+            bowl = box(
+                (0.55, 0.42, 0.012),
+                steel,
+                density,
+                rng,
+                top=P.framed(P.plain((0.35, 0.35, 0.36), rng), (0.62, 0.62, 0.62), 0.55, 0.42, 0.05),
+            )
             tap = tube([(0, 0.2, 0), (0, 0.2, 0.25), (0, 0.02, 0.25)], 0.015, steel, density, rng)
             out.append(("sink", join(bowl, tap).moved((x, 0, 0.89))))
         else:
-            out.append(("stove", box((0.56, 0.5, 0.01), P.plain((0.07, 0.07, 0.08), rng), density, rng).moved((x, 0, 0.89))))
+            out.append(
+                ("stove", box((0.56, 0.5, 0.01), P.plain((0.07, 0.07, 0.08), rng), density, rng).moved((x, 0, 0.89)))
+            )
     return out

@@ -32,7 +32,9 @@ def table_group(scene: Scene, plan: Plan, role: str = "table", chairs: int | Non
     seat = get(scene, "chair")
     chairs = int(rng.integers(1, 9)) if chairs is None else chairs
     if seat and role != "coffee_table":
-        slots = [(sx * 0.6, side) for side in (-1, 1) for sx in np.arange(-(size[0] // 0.6) / 2 + 0.5, size[0] // 0.6 / 2)]
+        slots = [
+            (sx * 0.6, side) for side in (-1, 1) for sx in np.arange(-(size[0] // 0.6) / 2 + 0.5, size[0] // 0.6 / 2)
+        ]
         rng.shuffle(slots)
         for x, side in slots[:chairs]:
             other = seat if rng.random() < 0.8 else get(scene, "chair") or seat
@@ -73,16 +75,21 @@ def workplaces(scene: Scene, plan: Plan) -> None:
     for row in range(rows):
         for column in range(columns):
             x = (column - (columns - 1) / 2) * w
-            y, turn = ((0.0, 0.0) if rows == 1 else (-d / 2, 0.0) if row == 0 else (d / 2, np.pi))
+            y, turn = (0.0, 0.0) if rows == 1 else (-d / 2, 0.0) if row == 0 else (d / 2, np.pi)
             place = desk.moved(yaw=turn).moved((x, y, 0)).moved((*where, 0), yaw)
             add(scene, place, name, key)
             if rng.random() < 0.9:
                 side = -1 if turn == 0 else 1
                 sat = seat[1].moved(yaw=turn + np.pi + rng.normal(0, 0.4))
                 gap = d / 2 + rng.uniform(-0.1, 0.4)
-                add(scene, sat.moved((x + rng.normal(0, 0.1), y + side * gap, 0)).moved((*where, 0), yaw), seat[0], seat[2])
+                add(
+                    scene,
+                    sat.moved((x + rng.normal(0, 0.1), y + side * gap, 0)).moved((*where, 0), yaw),
+                    seat[0],
+                    seat[2],
+                )
             top = float(np.percentile(desk.points[:, 2], 98))
-            for offset in ([0.0] if rng.random() < 0.6 else [-0.3, 0.3]):
+            for offset in [0.0] if rng.random() < 0.6 else [-0.3, 0.3]:
                 if rng.random() < 0.85:
                     shown = screen.moved((offset, d * 0.2, top), rng.normal(0, 0.15)).moved(yaw=turn).moved((x, y, 0))
                     add(scene, shown.moved((*where, 0), yaw), "monitor")
@@ -93,7 +100,9 @@ def book_shelf(scene: Scene, plan: Plan) -> None:
     """An open shelf with rows of books, boxes, folders and knick-knacks, all touching."""
     rng = scene.rng
     width = rng.uniform(0.6, 3.2)
-    name, surface, cells = F.shelf(scene.density, rng, (width, rng.uniform(0.24, 0.42), min(rng.uniform(0.8, 2.3), plan.height - 0.1)))
+    name, surface, cells = F.shelf(
+        scene.density, rng, (width, rng.uniform(0.24, 0.42), min(rng.uniform(0.8, 2.3), plan.height - 0.1))
+    )
     place = reserve_wall(plan, rng, surface, gap=0.02)
     if not place:
         return
@@ -160,7 +169,9 @@ def kitchen(scene: Scene, plan: Plan) -> None:
     depth = float(whole.points[:, 1].max())
     for name, part in parts:
         add(scene, on_wall(wall, part.moved((0, -depth, 0)), s, 0, off), name)
-    clutter(scene, on_wall(wall, whole.moved((0, -depth, 0)), s, 0, off), T.TABLETOP, int(rng.integers(2, 9)), near_top=0.06)
+    clutter(
+        scene, on_wall(wall, whole.moved((0, -depth, 0)), s, 0, off), T.TABLETOP, int(rng.integers(2, 9)), near_top=0.06
+    )
     x, z = s - length / 2, rng.uniform(1.38, 1.5)
     height = rng.uniform(0.5, 0.8)
     paint = P.plain(P.furniture_color(rng), rng)

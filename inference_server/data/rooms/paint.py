@@ -6,12 +6,34 @@ import numpy as np
 
 from .surface import Paint
 
-WALLS = [(0.86, 0.85, 0.82), (0.80, 0.79, 0.76), (0.74, 0.72, 0.68), (0.88, 0.86, 0.78), (0.70, 0.73, 0.75),
-         (0.78, 0.74, 0.66), (0.66, 0.68, 0.62), (0.82, 0.80, 0.80)]
-WOODS = [(0.55, 0.38, 0.24), (0.42, 0.27, 0.17), (0.68, 0.52, 0.36), (0.76, 0.64, 0.48), (0.30, 0.20, 0.14),
-         (0.60, 0.45, 0.33), (0.48, 0.36, 0.27)]
-GREYS = [(0.12, 0.12, 0.13), (0.22, 0.22, 0.23), (0.35, 0.35, 0.36), (0.5, 0.5, 0.5), (0.65, 0.65, 0.65),
-         (0.82, 0.82, 0.82), (0.92, 0.92, 0.9)]
+WALLS = [
+    (0.86, 0.85, 0.82),
+    (0.80, 0.79, 0.76),
+    (0.74, 0.72, 0.68),
+    (0.88, 0.86, 0.78),
+    (0.70, 0.73, 0.75),
+    (0.78, 0.74, 0.66),
+    (0.66, 0.68, 0.62),
+    (0.82, 0.80, 0.80),
+]
+WOODS = [
+    (0.55, 0.38, 0.24),
+    (0.42, 0.27, 0.17),
+    (0.68, 0.52, 0.36),
+    (0.76, 0.64, 0.48),
+    (0.30, 0.20, 0.14),
+    (0.60, 0.45, 0.33),
+    (0.48, 0.36, 0.27),
+]
+GREYS = [
+    (0.12, 0.12, 0.13),
+    (0.22, 0.22, 0.23),
+    (0.35, 0.35, 0.36),
+    (0.5, 0.5, 0.5),
+    (0.65, 0.65, 0.65),
+    (0.82, 0.82, 0.82),
+    (0.92, 0.92, 0.9),
+]
 
 
 def near(color, rng: np.random.Generator, spread: float = 0.05) -> np.ndarray:
@@ -76,8 +98,9 @@ def wood(color, rng: np.random.Generator, contrast: float = 0.12) -> Paint:
     return lambda uv: np.clip(color * (1 + contrast * noise(uv * stretch))[:, None], 0, 1)
 
 
-def tiles(color, gap, size: float, rng: np.random.Generator, variation: float = 0.04, ratio: float = 1.0,
-          line: float = 0.008) -> Paint:
+def tiles(
+    color, gap, size: float, rng: np.random.Generator, variation: float = 0.04, ratio: float = 1.0, line: float = 0.008
+) -> Paint:
     """Tiles, parquet or bricks: cells of slightly different shades with joints."""
     color, gap = np.asarray(color), np.asarray(gap)
     shades = rng.normal(0, variation, (64, 64))
@@ -98,7 +121,7 @@ def tiles(color, gap, size: float, rng: np.random.Generator, variation: float = 
 def stripes(a, b, width: float, rng: np.random.Generator, axis: int = 0) -> Paint:
     a, b = np.asarray(a), np.asarray(b)
     share = rng.uniform(0.3, 0.7)
-    return lambda uv: np.where((uv[:, axis:axis + 1] % width) < width * share, a, b)
+    return lambda uv: np.where((uv[:, axis : axis + 1] % width) < width * share, a, b)
 
 
 def patches(rng: np.random.Generator, scale: float, colors: int = 4, saturation: float | None = None) -> Paint:

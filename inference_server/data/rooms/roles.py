@@ -6,41 +6,44 @@ from .catalogue import Model
 
 _NAMES = {
     "chair": r"^(chair|chair with cushion|oak chair|osaka chair|ryokan chair|folding chair|plastic chair|cafe chair|"
-             r"class seat|teck chair)$",
+    r"class seat|teck chair)$",
     "stool": r"stool|bar chair|^puff$|piano bench",
     "armchair": r"armchair|^deck chair|beach chair|relax chair",
     "sofa": r"sofa|couch|futon couch",
     "bed": r"^(bed|iron bed|captain's bed|day bed|futon|child bed|hospital bed|baby bed|crib|bunk bed|mezzanine bed)$",
     "bedside": r"bedside|^stool$",
     "table": r"^(table|round table|oak table|glass table|black table|folding table|wooden .*table|technical table|"
-             r"table on trestles|table with tablecloth|bar table|cafe table|desk table)$",
+    r"table on trestles|table with tablecloth|bar table|cafe table|desk table)$",
     "coffee_table": r"coffee table|rattan table|children table",
     "desk": r"^desk|wooden desk|wooden table|technical table|dressing table",
     "shelf": r"bookcase|shelves",
     "cupboard": r"wardrobe|cupboard|dresser|drawers cabinet|chest|filing cabinet|television cabinet|tv stand|safe|"
-                r"changing table|clothes rack|trunck|high cabinet|upright piano|fireplace|aquarium|vanity|"
-                r"contemporary living room|glass door cabinet",
-    "kitchen_unit": r"lower cabinet|drawers cabinet|sink cabinet|^sink$|oven$|stove|fridge|refrigerator|washing machine|"
-                    r"dryer machine|island(?! bath)|chest freezer|high cabinet|cooker",
+    r"changing table|clothes rack|trunck|high cabinet|upright piano|fireplace|aquarium|vanity|"
+    r"contemporary living room|glass door cabinet",
+    "kitchen_unit": r"lower cabinet|drawers cabinet|sink cabinet|^sink$|oven$|stove|fridge|refrigerator|"
+    r"washing machine|dryer machine|island(?! bath)|chest freezer|high cabinet|cooker",
     "kitchen_upper": r"upper cabinet|hood|upper shelves|boiler|small upper",
     "bathroom": r"bath$|bathtub|bidet|toilets unit|washbasin|basin|lavatory|urinal|shower stall|vanity|clothes basket",
     "door": r"door(?! cabinet)|french window",
     "window": r"window(?!.*(blind|shutter|french))",
     "ceiling": r"ceiling lamp|chandelier|hanging light|pendant lamp|ceiling fan|fluorescent light|track lights|"
-               r"smoke detector|japanese lantern",
-    "wall_small": r"wall light|wall lamp|wall spotlight|socket|switch|plug|intercom|thermometer|wall hanger|cuckoo clock|"
-                  r"porch light|emergency sign|cctv|surveillance camera|towel rack|clothes hanger|dart game|"
-                  r"knife stand|utensils|letters box|toilet paper|extinguisher",
+    r"smoke detector|japanese lantern",
+    "wall_small": r"wall light|wall lamp|wall spotlight|socket|switch|plug|intercom|thermometer|wall hanger|"
+    r"cuckoo clock|porch light|emergency sign|cctv|surveillance camera|towel rack|clothes hanger|dart game|"
+    r"knife stand|utensils|letters box|toilet paper|extinguisher",
     "wall_large": r"wall flat tv|radiator|air conditioning - internal|electric water heater|screen$|window blind|"
-                  r"curtain$|white board|kitchen tools",
+    r"curtain$|white board|kitchen tools",
     "floor_lamp": r"^lamp$",
     "screen": r"^tv|imac|ibook|laptop",
     "person": r"^(?!mannequin)",
 }
 _CATEGORY = {
     "chair": ("Living room", "Office", "Exterior", "Bedroom"),
-    "bathroom": ("Bathroom",), "person": ("Characters",), "floor_lamp": ("Lights",),
-    "door": ("Doors and windows",), "window": ("Doors and windows",),
+    "bathroom": ("Bathroom",),
+    "person": ("Characters",),
+    "floor_lamp": ("Lights",),
+    "door": ("Doors and windows",),
+    "window": ("Doors and windows",),
 }
 _NOT_SMALL = re.compile(
     r"socket|switch|plug|wall|radiator|arrow|parking|pedestrian|ceiling|chandelier|pendant|shower|smoke|hood|rail|"
@@ -70,7 +73,7 @@ def roles_of(model: Model) -> list[str]:
             continue
         if re.search(pattern, name):
             roles.append(role)
-    if "door" in roles and ("garage" in name or "shower" in name or "elevator" == name or width > 2.6):
+    if "door" in roles and ("garage" in name or "shower" in name or name == "elevator" or width > 2.6):
         roles.remove("door")
     if "floor_lamp" in roles and height < 0.9:
         roles.remove("floor_lamp")
@@ -80,20 +83,14 @@ def roles_of(model: Model) -> list[str]:
         roles.remove("cupboard")
     indoor = model.category not in ("Exterior", "Vehicles", "Characters", "Doors and windows", "Staircases")
     largest = max(width, depth)
-    if indoor and largest < 0.62 and 0.02 < height < 0.75 and max(model.size) > 0.045 and not _NOT_SMALL.search(name):
-        if not {"chair", "armchair", "kitchen_unit", "bathroom", "stool"} & set(roles):
-            roles.append("small")
-    if _FLOOR_THINGS.search(name) and largest < 1.3 and 0.05 < height < 2.0 and "chair" not in roles:
-        if model.category not in ("Doors and windows", "Staircases") and "pool" not in name:
-            roles.append("floor_thing")
-    if re.search(r"box|suitcase|crate|trunck|gift|puff|backpack|bag$", name) and largest < 1.1 and indoor:
-        roles.append("stackable")
+    portable = largest < 0.62 and 0.02 < height < 0.75 and max(model.size) > 0.045 and not _NOT_SMALL.search(name)
+    if indoor and portable and not {"chair", "armchair", "kitchen_unit", "bathroom", "stool"} & set(roles):
+        roles.append("small")
+    stands = largest < 1.3 and 0.05 < height < 2.0 and model.category not in ("Doors and windows", "Staircases")
+    if stands and _FLOOR_THINGS.search(name) and "chair" not in roles and "pool" not in name:
+        roles.append("floor_thing")
     if model.category == "Vehicles" and largest > 1.2 and height > 0.6:
         roles.append("vehicle")
-    if model.category == "Exterior" and height > 1.2 and re.search(
-        r"tree|maple|beech|acacia|pine|cypress|palm|poplar|bush|hedge|ficus|coconut|bamboo|blossom", name
-    ):
-        roles.append("tree")
     if re.search(r"street l|park light|lamppost|mailbox|trashcan|bench|hydrant|fence|railing|cone|umbrella", name):
         roles.append("street")
     return roles

@@ -4,13 +4,13 @@ import numpy as np
 
 from inference_server.data.scans import Scan
 
-from . import camera, furnish, groups, sensor, shell
+from . import camera, flats, furnish, groups, sensor, shell
 from . import things as T
 from .catalogue import Catalogue
 from .plan import Plan, make_plan
 from .scene import Scene
 
-GENERATOR_VERSION = 6
+GENERATOR_VERSION = 7
 """Raised with every change that alters what a seed gives."""
 
 MIN_VERTICES = 25
@@ -22,8 +22,15 @@ RECIPE_WEIGHTS = (0.18, 0.18, 0.11, 0.19, 0.1, 0.06, 0.06, 0.04, 0.08)
 
 def random_plan(recipe: str, rng: np.random.Generator) -> Plan:
     """Plan of a size that suits the recipe; now and then L-shaped, now and then very large."""
-    low, high = {"bathroom": (1.7, 3.4), "bedroom": (2.7, 4.6), "kitchen": (2.4, 4.8), "hall": (4.0, 11.0),
-                 "meeting": (3.2, 8.5), "office": (2.7, 8.5), "storage": (2.2, 5.0)}.get(recipe, (3.0, 6.5))
+    low, high = {
+        "bathroom": (1.7, 3.4),
+        "bedroom": (2.7, 4.6),
+        "kitchen": (2.4, 4.8),
+        "hall": (4.0, 11.0),
+        "meeting": (3.2, 8.5),
+        "office": (2.7, 8.5),
+        "storage": (2.2, 5.0),
+    }.get(recipe, (3.0, 6.5))
     width, depth = rng.uniform(low, high), rng.uniform(low, min(high, 8.0))
     if recipe == "hall" and rng.random() < 0.5:
         width, depth = rng.uniform(5, 11), rng.uniform(1.4, 2.6)
@@ -77,7 +84,7 @@ def essentials(scene: Scene, plan: Plan, recipe: str) -> None:
     if recipe == "meeting":
         for _ in range(max(1, int(area / 11 * rng.uniform(0.6, 1.3)))):
             groups.table_group(scene, plan, "table", int(n(3, 11)))
-        shell.add_flat(scene, plan, "whiteboard")
+        flats.add_flat(scene, plan, "whiteboard")
         walls("cupboard", *["chair"] * int(n(0, 6)))
     if recipe == "bathroom":
         walls(*["bathroom"] * int(n(3, 7)), "cupboard")
@@ -108,10 +115,22 @@ def fill(scene: Scene, plan: Plan, recipe: str) -> None:
     if rng.random() < 0.15:
         shell.add_drapes(scene, plan)
     for _ in range(int(n(1, 6))):
-        shell.add_flat(scene, plan, str(rng.choice(["picture", "picture", "picture", "poster"])))
-    kinds = ["whiteboard", "notice board", "mirror", "cabinet front", "cabinet front", "tv", "clock", "radiator", "poster"]
+        flats.add_flat(scene, plan, str(rng.choice(["picture", "picture", "picture", "poster"])))
+    kinds = [
+        "whiteboard",
+        "notice board",
+        "mirror",
+        "cabinet front",
+        "cabinet front",
+        "tv",
+        "clock",
+        "radiator",
+        "panel",
+        "panel",
+        "poster",
+    ]
     for _ in range(int(n(1, 6))):
-        shell.add_flat(scene, plan, str(rng.choice(kinds)))
+        flats.add_flat(scene, plan, str(rng.choice(kinds)))
     for _ in range(int(n(0, 3))):
         groups.wall_shelf(scene, plan)
     for _ in range(int(n(0, 4))):
@@ -162,8 +181,9 @@ def scan_room(scene: Scene, plan: Plan, rng: np.random.Generator) -> Scan:
     return finish(scene, points, colors, instance, rng)
 
 
-def finish(scene: Scene, points: np.ndarray, colors: np.ndarray | None, instance: np.ndarray,
-           rng: np.random.Generator) -> Scan:
+def finish(
+    scene: Scene, points: np.ndarray, colors: np.ndarray | None, instance: np.ndarray, rng: np.random.Generator
+) -> Scan:
     """Drop instances of fewer than MIN_VERTICES vertices to unlabelled, number the others from 0 (in
     `scene.models` too), shuffle the vertices."""
     counts = np.bincount(instance[instance >= 0], minlength=len(scene.names))

@@ -30,8 +30,14 @@ def sample_room(catalogue: Catalogue, seed: int, recipe: str = "living") -> tupl
     keys = scene.models
     ceiling = [k for k, name in scan.names.items() if name == "ceiling"]
     below = ~np.isin(scan.instance, ceiling)
-    scan = replace(scan, positions=scan.positions[below], colors=scan.colors[below], instance=scan.instance[below],
-                   names={k: v for k, v in scan.names.items() if v != "ceiling"}, name="sample-room")
+    scan = replace(
+        scan,
+        positions=scan.positions[below],
+        colors=scan.colors[below],
+        instance=scan.instance[below],
+        names={k: v for k, v in scan.names.items() if v != "ceiling"},
+        name="sample-room",
+    )
     cell, keep = 0.012, np.arange(len(scan))
     while len(keep) > VERTICES:
         cell *= 1.02
@@ -40,8 +46,13 @@ def sample_room(catalogue: Catalogue, seed: int, recipe: str = "living") -> tupl
     thin = replace(scan, positions=scan.positions[keep], colors=scan.colors[keep], instance=scan.instance[keep])
     models = {m.key: m for m in free.models}
     listed = {
-        key: {"name": models[key].name, "author": models[key].author, "licence": models[key].licence,
-              "library": models[key].library, "instances": sorted(k for k, v in keys.items() if v == key)}
+        key: {
+            "name": models[key].name,
+            "author": models[key].author,
+            "licence": models[key].licence,
+            "library": models[key].library,
+            "instances": sorted(k for k, v in keys.items() if v == key),
+        }
         for key in sorted(set(keys.values()))
     }
     return thin, {

@@ -167,7 +167,7 @@ class HeightMap:
             corner = rng.random(2) * room
             a = (corner / self.CELL).astype(int)
             b = np.minimum(((corner + size) / self.CELL).astype(int) + 1, self.top.shape)
-            under = self.top[a[0]:b[0], a[1]:b[1]]
+            under = self.top[a[0] : b[0], a[1] : b[1]]
             known = under[np.isfinite(under)]
             if under.size == 0 or known.size < 0.7 * under.size:
                 continue
@@ -177,6 +177,6 @@ class HeightMap:
             start = turned.points[:, :2].min(axis=0)
             shift = self.low + corner - start
             placed = turned.moved((shift[0], shift[1], level - turned.points[:, 2].min()))
-            self.top[a[0]:b[0], a[1]:b[1]] = placed.points[:, 2].max()
+            self.top[a[0] : b[0], a[1] : b[1]] = placed.points[:, 2].max()
             return placed
         return None

@@ -42,8 +42,9 @@ def openness(points: np.ndarray, height: float, rng: Rng, cell: float) -> np.nda
     return 1 - blurred[level, column, row]
 
 
-def shade(points: np.ndarray, normals: np.ndarray, colors: np.ndarray, height: float, rng: Rng,
-          cell: float = 0.1) -> np.ndarray:
+def shade(
+    points: np.ndarray, normals: np.ndarray, colors: np.ndarray, height: float, rng: Rng, cell: float = 0.1
+) -> np.ndarray:
     """Colours under ambient light, two or three soft lamps, half-shadows made in columns of `cell` metres
     and a smooth uneven field; (n,3) float32."""
     light = np.full(len(points), rng.uniform(0.45, 0.7), dtype=np.float32)

@@ -8,8 +8,9 @@ from PIL import Image, ImageDraw
 from inference_server.data.scans import Scan
 
 
-def draw(positions: np.ndarray, colors: np.ndarray, eye, target, size=(480, 360), fov: float = 60.0,
-         splat: int | None = None) -> np.ndarray:
+def draw(
+    positions: np.ndarray, colors: np.ndarray, eye, target, size=(480, 360), fov: float = 60.0, splat: int | None = None
+) -> np.ndarray:
     """Render points (n,3) with colours (n,3) uint8 from `eye` looking at `target`, z up: (rows, columns, 3) uint8.
     `splat` fixes a point's width in pixels; by default it follows from the points' distance at 2.2 cm."""
     eye, target = np.asarray(eye, dtype=float), np.asarray(target, dtype=float)
@@ -66,8 +67,10 @@ def portrait(scan: Scan, size=(480, 360)) -> np.ndarray:
     keep = scan.positions[:, 2] < low[2] + min(2.1, 0.85 * extent[2]) if extent[2] > 1.8 else np.ones(len(scan), bool)
     eye = middle + np.array([-0.45 * extent[0] - 0.6, -0.85 * extent[1] - 0.6, 0.75 * max(extent[:2]) + 0.5])
     target = middle - [0, 0, 0.25 * extent[2]]
-    views = [draw(scan.positions[keep], c[keep], eye, target, size) for c in
-             ((colors, label_colors(scan.instance)) if scan.instance is not None else (colors,))]
+    views = [
+        draw(scan.positions[keep], c[keep], eye, target, size)
+        for c in ((colors, label_colors(scan.instance)) if scan.instance is not None else (colors,))
+    ]
     return np.concatenate(views, axis=1)
 
 

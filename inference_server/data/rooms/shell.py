@@ -1,12 +1,11 @@
-"""Floor, walls, ceiling, and everything flush with or set into a wall: doors, windows, pictures, boards, curtains."""
+"""Floor, walls, ceiling, pillars, and what is set into walls: doors, windows and their curtains."""
 
 import numpy as np
 
-from . import furniture as F
 from . import paint as P
 from .plan import Plan, Wall
 from .scene import Scene
-from .surface import Surface, box, cylinder, join, make, quad, sheet, tube
+from .surface import Surface, box, join, make, quad, sheet, tube
 
 Rng = np.random.Generator
 
@@ -113,7 +112,8 @@ def add_door(scene: Scene, plan: Plan) -> None:
     color = scene.like_walls()
     paint = P.wood(color, rng, 0.06) if rng.random() < 0.5 else P.plain(color, rng)
     if rng.random() < 0.35:
-        paint = P.framed(P.plain(color * rng.uniform(0.85, 1.05), rng), color, w, h, rng.uniform(0.08, 0.16))
+        pane = color * rng.uniform(0.85, 1.05) if rng.random() < 0.6 else P.some(P.GREYS, rng)  # a panel, or glass
+        paint = P.framed(P.plain(pane, rng), color, w, h, rng.uniform(0.08, 0.16))
     frame = P.plain(color if rng.random() < 0.6 else P.furniture_color(rng), rng)
     recess = rng.choice([0.0, 0.02, 0.06, 0.12])
     wall.holes.append((s - w / 2, s + w / 2, 0, h))
@@ -158,7 +158,9 @@ def add_window(scene: Scene, plan: Plan) -> None:
     columns, rows = int(rng.integers(1, 4 if w > 1 else 3)), int(rng.choice([1, 1, 2]))
     parts = []
     for k in range(columns + 1):
-        parts.append(box((bar, 0.05, h), frame, density, rng).moved((-w / 2 + bar / 2 + k * (w - bar) / columns, recess, 0)))
+        parts.append(
+            box((bar, 0.05, h), frame, density, rng).moved((-w / 2 + bar / 2 + k * (w - bar) / columns, recess, 0))
+        )
     for k in range(rows + 1):
         parts.append(box((w, 0.05, bar), frame, density, rng).moved((0, recess, k * (h - bar) / rows)))
     wall_color = P.plain((0.78, 0.77, 0.74), rng)
@@ -188,7 +190,11 @@ def add_curtains(scene: Scene, plan: Plan, wall: Wall, s: float, width: float, z
     bottom = rng.choice([0.02, max(z0 - 0.15, 0.02)])
     top = min(z1 + rng.uniform(0.05, 0.25), plan.height - 0.02)
     whole = rng.random() < 0.25
-    panels = [(s, width + 0.3)] if whole else [(s - width / 2, rng.uniform(0.25, 0.6)), (s + width / 2, rng.uniform(0.25, 0.6))]
+    panels = (
+        [(s, width + 0.3)]
+        if whole
+        else [(s - width / 2, rng.uniform(0.25, 0.6)), (s + width / 2, rng.uniform(0.25, 0.6))]
+    )
     one = scene.new("curtain") if rng.random() < 0.3 else None
     for middle, w in panels:
         a, b = max(middle - w / 2, 0.01), min(middle + w / 2, wall.length - 0.01)
@@ -197,7 +203,9 @@ def add_curtains(scene: Scene, plan: Plan, wall: Wall, s: float, width: float, z
         fold, deep, phase = rng.uniform(0.07, 0.18), rng.uniform(0.02, 0.06), rng.uniform(0, 6)
 
         def depth(x, y, fold=fold, deep=deep, phase=phase):
-            return deep * np.sin(2 * np.pi * x / fold + phase + 0.6 * np.sin(3 * y)) * (0.6 + 0.4 * np.sin(y * 2 + x * 5))
+            return (
+                deep * np.sin(2 * np.pi * x / fold + phase + 0.6 * np.sin(3 * y)) * (0.6 + 0.4 * np.sin(y * 2 + x * 5))
+            )
 
         flat = sheet(b - a, top - bottom, depth, paint, density * 1.4, rng)
         upright = make(flat.points[:, [0, 2, 1]], flat.normals[:, [0, 2, 1]], flat.colors)
@@ -205,7 +213,13 @@ def add_curtains(scene: Scene, plan: Plan, wall: Wall, s: float, width: float, z
         scene.add(on_wall(wall, upright, (a + b) / 2, bottom, 0.09), "curtain", instance=one)
         wall.taken.append((a, b, bottom, top))
     if rng.random() < 0.6:
-        rod = tube([(-width / 2 - 0.3, 0, 0), (width / 2 + 0.3, 0, 0)], 0.012, P.plain(P.furniture_color(rng), rng), density * 2, rng)
+        rod = tube(
+            [(-width / 2 - 0.3, 0, 0), (width / 2 + 0.3, 0, 0)],
+            0.012,
+            P.plain(P.furniture_color(rng), rng),
+            density * 2,
+            rng,
+        )
         scene.add(on_wall(wall, rod, s, top, 0.09), instance=-1 if one is None else one)
 
 
@@ -215,84 +229,6 @@ def add_drapes(scene: Scene, plan: Plan) -> None:
     found = find_place(plan, scene.rng, width + 0.3, 0.02, plan.height - 0.02)
     if found:
         add_curtains(scene, plan, found[0], found[1], width, 0.1, plan.height - 0.15)
-
-
-def add_flat(scene: Scene, plan: Plan, kind: str) -> None:
-    """A picture, poster, whiteboard, notice board, mirror, cupboard front, panel, clock or radiator on a wall."""
-    rng, density = scene.rng, scene.density
-    z = None
-    if kind == "picture":
-        w, h, t = rng.uniform(0.15, 1.2), rng.uniform(0.15, 0.9), rng.uniform(0.008, 0.04)
-        thing = box((w, t, h), P.plain(P.furniture_color(rng), rng), density, rng, front=P.picture(rng, w, h))
-        z = rng.uniform(1.5, 1.75) - h / 2
-    elif kind == "poster":
-        w = rng.uniform(0.2, 0.9)
-        h = w * rng.choice([1.41, 0.71, 1.0])
-        thing = box((w, 0.004, h), P.picture(rng, w, h), density, rng)
-        z = rng.uniform(1.3, 1.8) - h / 2
-    elif kind == "whiteboard":
-        w, h = rng.uniform(0.9, 3.5), rng.uniform(0.8, 1.3)
-        face = P.cloudy(P.near((0.84, 0.85, 0.85), rng, 0.04), rng, 0.02, 0.4)
-        if rng.random() < 0.5:
-            face = P.printed((0.84, 0.85, 0.85), P.any_color(rng, 0.6), rng, rng.uniform(0.05, 0.1))
-        face = P.framed(face, P.some(P.GREYS, rng), w, h, 0.02)
-        thing = box((w, rng.uniform(0.01, 0.03), h), P.plain((0.6, 0.6, 0.6), rng), density, rng, front=face)
-        if rng.random() < 0.6:
-            thing = join(thing, box((w * 0.5, 0.07, 0.02), P.plain((0.6, 0.6, 0.6), rng), density, rng).moved((0, -0.03, 0)))
-        z = rng.uniform(0.8, 1.05)
-    elif kind == "notice board":
-        w, h = rng.uniform(0.6, 2.4), rng.uniform(0.6, 1.2)
-        thing = box((w, 0.02, h), P.cloudy(P.near((0.6, 0.45, 0.3), rng, 0.2), rng, 0.1, 0.02), density, rng)
-        z = rng.uniform(0.9, 1.2)
-    elif kind == "mirror":
-        w, h = rng.uniform(0.3, 1.2), rng.uniform(0.4, 1.6)
-        face = P.framed(P.patches(rng, 0.6, 5, 0.15), P.furniture_color(rng), w, h, rng.uniform(0.01, 0.06))
-        thing = box((w, 0.02, h), P.plain(P.furniture_color(rng), rng), density, rng, front=face)
-        if rng.random() < 0.5:
-            edge = (np.abs(thing.points[:, 0]) > w / 2 - 0.06) | (thing.points[:, 2] < 0.06) | (thing.points[:, 2] > h - 0.06)
-            thing = thing.kept(edge | (rng.random(len(thing)) < 0.3))
-        z = max(0.1, 1.5 - h / 2)
-    elif kind == "cabinet front":
-        w, h = rng.uniform(0.6, 2.5), rng.uniform(0.5, min(2.3, plan.height - 0.2))
-        paint = P.plain(scene.like_walls(0.5), rng)
-        thing = join(*F.fronts(density, rng, w, h, paint), box((w, 0.06, h), paint, density, rng))
-        z = rng.choice([0.03, 0.4])
-    elif kind == "tv":
-        w = rng.uniform(0.7, 1.5)
-        h = w * 0.58
-        thing = box((w, 0.06, h), P.plain((0.06, 0.06, 0.07), rng), density, rng)
-        z = rng.uniform(0.9, 1.4)
-    elif kind == "clock":
-        w = h = rng.uniform(0.2, 0.45)
-        dial = cylinder(w / 2, 0.04, P.plain(P.near((0.85, 0.85, 0.85), rng, 0.2), rng), density, rng)
-        thing = dial.tilted(0, np.pi / 2).moved((0, 0, h / 2))
-        z = rng.uniform(1.7, 2.1)
-    else:
-        w, h = rng.uniform(0.5, 1.8), rng.uniform(0.35, 0.7)
-        color = P.near(scene.wall_color if rng.random() < 0.4 else (0.84, 0.84, 0.82), rng, 0.05)
-        ribs = P.stripes(color, color * rng.uniform(0.75, 0.95), 0.06, rng)
-        thing = box((w, rng.uniform(0.05, 0.12), h), P.plain(color, rng), density, rng, front=ribs)
-        kind, z = "radiator", 0.12
-    z = float(np.clip(z, 0.02, max(plan.height - h - 0.05, 0.02)))
-    found = find_place(plan, rng, w, z, z + h)
-    if not found:
-        return
-    wall, s = found
-    y = thing.points[:, 1]
-    thing = thing.moved((0, -float(np.percentile(y, 99.5)), 0))
-    wall.taken.append((s - w / 2, s + w / 2, z, z + h))
-    thing = on_wall(wall, thing, s, z, rng.choice([0.0, 0.003, 0.015]))
-    board = scene.add(thing, {"cabinet front": "cabinet"}.get(kind, kind))
-    if kind == "notice board":
-        for _ in range(int(rng.integers(2, 9))):
-            pw = rng.choice([0.15, 0.21, 0.3])
-            ph = pw * 1.41
-            if ph > h - 0.05:
-                continue
-            paper = box((pw, 0.004, ph), P.picture(rng, pw, ph), density, rng)
-            x, up = rng.uniform(-w / 2 + pw / 2, w / 2 - pw / 2), rng.uniform(0.01, h - ph)
-            paper = on_wall(wall, paper.moved((x, -0.02, up)), s, z, 0.0)
-            scene.add(paper, "paper", instance=None if rng.random() < 0.4 else board)
 
 
 def add_structure(scene: Scene, plan: Plan) -> None:

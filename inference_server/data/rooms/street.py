@@ -1,10 +1,11 @@
 """Street scenes as a spinning laser scanner sees them: sparse rings, no colour, cars, poles, trees, houses, people."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from inference_server.data.scans import Scan
 
-from . import furniture as F
 from . import paint as P
 from . import things as T
 from .catalogue import Catalogue
@@ -32,11 +33,18 @@ def _car(density: float, rng: Rng) -> Surface:
     up = cabin.points[:, 2].copy()
     x = np.where(cabin.points[:, 0] > 0, front - up * rng.uniform(0.3, 0.8), -back + up * rng.uniform(0.1, 0.7))
     y = cabin.points[:, 1] * 2 * (width / 2 - 0.08 - 0.12 * up)
-    cabin.points[:, 0] = np.where(np.abs(cabin.points[:, 0]) > 0.49, x, np.clip(cabin.points[:, 0] * 2, -1, 1) * np.abs(x))
+    cabin.points[:, 0] = np.where(
+        np.abs(cabin.points[:, 0]) > 0.49, x, np.clip(cabin.points[:, 0] * 2, -1, 1) * np.abs(x)
+    )
     cabin.points[:, 1], cabin.points[:, 2] = y, belt + up * (height - belt)
     panes = rng.random(len(cabin)) < np.where(up < 0.95, rng.uniform(0.3, 0.9), 1)  # lasers pass most glass
-    wheels = [cylinder(0.32, 0.2, paint, density, rng).tilted(0, np.pi / 2).moved((s * length * 0.32, t * (width / 2 - 0.05), 0.32))
-              for s in (-1, 1) for t in (-1, 1)]
+    wheels = [
+        cylinder(0.32, 0.2, paint, density, rng)
+        .tilted(0, np.pi / 2)
+        .moved((s * length * 0.32, t * (width / 2 - 0.05), 0.32))
+        for s in (-1, 1)
+        for t in (-1, 1)
+    ]
     return join(body, cabin.kept(panes), *wheels)
 
 
@@ -86,86 +94,119 @@ def _person(scene: Scene, density: float) -> tuple[Surface, str | None]:
     if model and rng.random() < 0.6:
         return scene.model(model), model.key
     h = rng.uniform(1.5, 1.9)
-    parts = [blob((0.45, 0.28, 0.65 * h / 1.7), _grey(rng), density, rng, lumps=0.1).moved((0, 0, 0.75)),
-             blob((0.22, 0.24, 0.28), _grey(rng), density, rng, lumps=0.05).moved((0, 0, h - 0.28))]
+    parts = [
+        blob((0.45, 0.28, 0.65 * h / 1.7), _grey(rng), density, rng, lumps=0.1).moved((0, 0, 0.75)),
+        blob((0.22, 0.24, 0.28), _grey(rng), density, rng, lumps=0.05).moved((0, 0, h - 0.28)),
+    ]
     stride = rng.uniform(0, 0.3)
     parts += [tube([(0.08 * s, s * stride, 0), (0.08 * s, 0, 0.85)], 0.08, _grey(rng), density, rng) for s in (-1, 1)]
     parts += [tube([(0.25 * s, s * -0.1, 0.8), (0.22 * s, 0, 1.3)], 0.05, _grey(rng), density, rng) for s in (-1, 1)]
     return join(*parts), None
 
 
-def _furnish(scene: Scene, length: float) -> None:
-    """Place what stands along a straight street that runs in x, the scanner near its middle."""
-    rng = scene.rng
-    road = rng.uniform(3.0, 6.5)
-    walk = rng.uniform(1.5, 3.5)
+@dataclass
+class Street:
+    """A straight street along x, the scanner near its middle: half widths of road and pavement in metres."""
 
-    def density(x: float, y: float) -> float:
-        """A laser thins out with the square of the distance; sample a little finer than it will see."""
-        return float(np.clip(120_000 / max(x * x + y * y, 9.0), 60, 6000))
+    scene: Scene
+    length: float
+    road: float
+    walk: float
 
-    def put(surface: Surface, name: str, x: float, y: float, yaw: float, key: str | None = None) -> None:
-        instance = scene.add(surface.moved((x, y, 0), yaw), name)
+    def density(self, x: float, y: float) -> float:
+        """Points per square metre: a laser thins out with the distance squared; somewhat finer than it will see."""
+        self.scene.density = float(np.clip(120_000 / max(x * x + y * y, 9.0), 60, 6000))
+        return self.scene.density
+
+    def put(self, surface: Surface, name: str, x: float, y: float, yaw: float, key: str | None = None) -> None:
+        instance = self.scene.add(surface.moved((x, y, 0), yaw), name)
         if key:
-            scene.models[instance] = key
+            self.scene.models[instance] = key
 
-    for side in (-1, 1):
-        x = -length
-        edge = side * (road + walk)
-        houses = rng.random() < 0.75
-        while houses and x < length:
+    def houses(self, side: int) -> None:
+        rng, x, edge = self.scene.rng, -self.length, side * (self.road + self.walk)
+        while x < self.length:
             width, gap = rng.uniform(6, 18), rng.choice([0.0, rng.uniform(1, 8)])
-            back = rng.uniform(0, 5)
-            d = density(x + width / 2, edge)
-            put(_house(d, rng, width), "building", x + width / 2, edge + side * back, 0.0 if side > 0 else np.pi)
+            house = _house(self.density(x + width / 2, edge), rng, width)
+            self.put(house, "building", x + width / 2, edge + side * rng.uniform(0, 5), 0.0 if side > 0 else np.pi)
             x += width + gap
-        for name, step, maker in (("car", rng.uniform(6, 25), None), ("tree", rng.uniform(8, 40), _tree), ("pole", rng.uniform(8, 30), None),
-                                  ("person", rng.uniform(6, 30), None), ("bin", rng.uniform(15, 60), None), ("fence", rng.uniform(20, 80), None)):
-            x = -length + rng.uniform(0, step)
-            while x < length:
-                at = side * road
-                far = float(np.hypot(x, at))
-                if far < 2.5 or far > FAR - 5:
-                    x += step
-                    continue
-                d = density(x, at)
-                if name == "car":
-                    model = scene.pick("vehicle") if rng.random() < 0.5 else None
-                    scene.density = d
-                    surface, key = (scene.model(model), model.key) if model else (_car(d, rng), None)
-                    turn = np.pi / 2 if model and model.size[1] > model.size[0] else 0.0
-                    lane = at - side * 1.1 if rng.random() < 0.7 else side * 0.35 * road
-                    put(surface, "car" if not model else model.name.lower(), x, lane, turn + rng.choice([0, np.pi]) + rng.normal(0, 0.05), key)
-                elif name == "tree":
-                    put(_tree(d, rng), "tree", x, at + side * rng.uniform(0.5, walk), rng.uniform(0, 6.28))
-                elif name == "pole":
-                    kind, surface = _pole(d, rng)
-                    put(surface, kind, x, at + side * rng.uniform(0.2, 0.8), rng.choice([0, np.pi / 2]) + rng.normal(0, 0.1))
-                elif name == "person":
-                    for _ in range(int(rng.integers(1, 4))):
-                        scene.density = d
-                        surface, key = _person(scene, d)
-                        put(surface, "person", x + rng.normal(0, 0.6), at + side * rng.uniform(0.3, walk), rng.uniform(0, 6.28), key)
-                elif name == "bin":
-                    model = scene.pick("street") if rng.random() < 0.5 else None
-                    scene.density = d
-                    kind, surface, key = (model.name.lower(), scene.model(model), model.key) if model else (*T.bin_(d, rng), None)
-                    put(surface, kind, x, at + side * rng.uniform(0.5, walk), rng.uniform(0, 6.28), key)
-                else:
-                    run = rng.uniform(2, 10)
-                    wall = box((run, rng.uniform(0.1, 0.7), rng.uniform(0.7, 1.8)), _grey(rng), d, rng)
-                    put(wall, "hedge" if rng.random() < 0.5 else "fence", x, edge - side * 0.2, 0)
-                x += step * rng.uniform(0.3, 1.7)
-    if rng.random() < 0.5:
-        put(F.table(density(4, 4) * 2, rng)[1], "table", rng.uniform(-8, 8), (road + 1) * rng.choice([-1, 1]), 0.0)
-    rings = [np.exp(rng.uniform(np.log(NEAR), np.log(FAR), 90_000)), rng.uniform(0, 2 * np.pi, 90_000)]
-    flat = np.stack([rings[0] * np.cos(rings[1]), rings[0] * np.sin(rings[1]), np.zeros(90_000)], axis=1)
-    lifted = np.abs(flat[:, 1]) > road
-    flat[lifted, 2] = 0.12
-    for name, part in (("road", ~lifted), ("sidewalk", lifted)):
-        points = flat[part & (np.abs(flat[:, 1]) < road + walk + 12)].astype(np.float32)
-        normals = np.repeat(np.array([[0, 0, 1]], dtype=np.float32), len(points), axis=0)
-        scene.add(Surface(points, normals, np.full_like(points, 0.5)), name)
+
+    def car(self, x: float, side: int) -> None:
+        rng, edge = self.scene.rng, side * self.road
+        density = self.density(x, edge)
+        lane = edge - side * 1.1 if rng.random() < 0.7 else 0.35 * edge
+        turn = rng.choice([0, np.pi]) + rng.normal(0, 0.05)
+        model = self.scene.pick("vehicle") if rng.random() < 0.5 else None
+        if model is None:
+            self.put(_car(density, rng), "car", x, lane, turn)
+            return
+        along = np.pi / 2 if model.size[1] > model.size[0] else 0.0
+        self.put(self.scene.model(model), model.name.lower(), x, lane, turn + along, model.key)
+
+    def tree(self, x: float, side: int) -> None:
+        rng, edge = self.scene.rng, side * self.road
+        tree = _tree(self.density(x, edge), rng)
+        self.put(tree, "tree", x, edge + side * rng.uniform(0.5, self.walk), rng.uniform(0, 6.28))
+
+    def pole(self, x: float, side: int) -> None:
+        rng, edge = self.scene.rng, side * self.road
+        name, surface = _pole(self.density(x, edge), rng)
+        turn = rng.choice([0, np.pi / 2]) + rng.normal(0, 0.1)
+        self.put(surface, name, x, edge + side * rng.uniform(0.2, 0.8), turn)
+
+    def people(self, x: float, side: int) -> None:
+        rng, edge = self.scene.rng, side * self.road
+        density = self.density(x, edge)
+        for _ in range(int(rng.integers(1, 4))):
+            surface, key = _person(self.scene, density)
+            y = edge + side * rng.uniform(0.3, self.walk)
+            self.put(surface, "person", x + rng.normal(0, 0.6), y, rng.uniform(0, 6.28), key)
+
+    def furniture(self, x: float, side: int) -> None:
+        """Benches, bins, hydrants and the like."""
+        rng, edge = self.scene.rng, side * self.road
+        density = self.density(x, edge)
+        y, turn = edge + side * rng.uniform(0.5, self.walk), rng.uniform(0, 6.28)
+        model = self.scene.pick("street") if rng.random() < 0.5 else None
+        if model:
+            self.put(self.scene.model(model), model.name.lower(), x, y, turn, model.key)
+        else:
+            name, surface = T.bin_(density, rng)
+            self.put(surface, name, x, y, turn)
+
+    def fence(self, x: float, side: int) -> None:
+        rng, edge = self.scene.rng, side * (self.road + self.walk)
+        size = (rng.uniform(2, 10), rng.uniform(0.1, 0.7), rng.uniform(0.7, 1.8))
+        fence = box(size, _grey(rng), self.density(x, edge), rng)
+        self.put(fence, "hedge" if size[1] > 0.4 else "fence", x, edge - side * 0.2, 0.0)
+
+    def ground(self) -> None:
+        """Road and raised pavement, sampled evenly in angle and in the logarithm of the distance."""
+        rng, count = self.scene.rng, 90_000
+        away, angle = np.exp(rng.uniform(np.log(NEAR), np.log(FAR), count)), rng.uniform(0, 2 * np.pi, count)
+        flat = np.stack([away * np.cos(angle), away * np.sin(angle), np.zeros(count)], axis=1)
+        raised = np.abs(flat[:, 1]) > self.road
+        flat[raised, 2] = 0.12
+        for name, part in (("road", ~raised), ("sidewalk", raised)):
+            points = flat[part & (np.abs(flat[:, 1]) < self.road + self.walk + 12)].astype(np.float32)
+            normals = np.repeat(np.array([[0, 0, 1]], dtype=np.float32), len(points), axis=0)
+            self.scene.add(Surface(points, normals, np.full_like(points, 0.5)), name)
+
+    def fill(self) -> None:
+        rng = self.scene.rng
+        rows = ((self.car, 6, 25), (self.tree, 8, 40), (self.pole, 8, 30), (self.people, 6, 30),
+                (self.furniture, 15, 60), (self.fence, 20, 80))  # fmt: skip
+        for side in (-1, 1):
+            if rng.random() < 0.75:
+                self.houses(side)
+            for add, nearest, farthest in rows:
+                step = rng.uniform(nearest, farthest)
+                x = -self.length + rng.uniform(0, step)
+                while x < self.length:
+                    if 2.5 < np.hypot(x, self.road) < FAR - 5:
+                        add(x, side)
+                    x += step * rng.uniform(0.3, 1.7)
+        self.ground()
 
 
 def spin(points: np.ndarray, rng: Rng, height: float, beams: int, step: float) -> np.ndarray:
@@ -198,7 +239,7 @@ def generate_street(catalogue: Catalogue, split: str, seed: int) -> Scan:
     """One to three turns of a scanner on a car in a street: metres, no colours, 15k to 120k points up to 55 m away."""
     rng = np.random.default_rng([30 + SPLIT_SEED[split], seed])
     scene = Scene(catalogue, split, rng, 500.0)
-    _furnish(scene, rng.uniform(25, 50))
+    Street(scene, rng.uniform(25, 50), road=rng.uniform(3.0, 6.5), walk=rng.uniform(1.5, 3.5)).fill()
     points, _, _, instance = scene.arrays()
     beams, step = int(rng.choice([32, 64, 64])), rng.uniform(0.003, 0.007)
     parts, at = [], 0.0

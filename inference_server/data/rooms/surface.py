@@ -91,8 +91,15 @@ def quad(corner, u, v, paint: Paint, density: float, rng: np.random.Generator) -
     return make(points, normals, paint(uv))
 
 
-def box(size, paint: Paint, density: float, rng: np.random.Generator, front: Paint | None = None,
-        top: Paint | None = None, bottom: bool = True) -> Surface:
+def box(
+    size,
+    paint: Paint,
+    density: float,
+    rng: np.random.Generator,
+    front: Paint | None = None,
+    top: Paint | None = None,
+    bottom: bool = True,
+) -> Surface:
     """A cuboid of `size` (x, y, z); `front` (-y) and `top` may be painted otherwise."""
     x, y, z = size
     h, k = x / 2, y / 2
@@ -126,16 +133,20 @@ def lathe(profile, paint: Paint, density: float, rng: np.random.Generator) -> Su
     c, s = np.cos(angle), np.sin(angle)
     slope = np.stack([b[:, 1] - a[:, 1], -grow], axis=1) / np.maximum(lengths[part], 1e-9)[:, None]
     normals = np.stack([c * slope[:, 0], s * slope[:, 0], slope[:, 1]], axis=1)
-    return make(np.stack([radius * c, radius * s, height], axis=1), normals,
-                paint(np.stack([angle * max(profile[:, 0].max(), 0.01), height], axis=1)))
+    return make(
+        np.stack([radius * c, radius * s, height], axis=1),
+        normals,
+        paint(np.stack([angle * max(profile[:, 0].max(), 0.01), height], axis=1)),
+    )
 
 
 def cylinder(radius: float, height: float, paint: Paint, density: float, rng: np.random.Generator) -> Surface:
     return lathe([(0, 0), (radius, 0), (radius, height), (0, height)], paint, density, rng)
 
 
-def blob(size, paint: Paint, density: float, rng: np.random.Generator, lumps: float = 0.15,
-         square: float = 1.0) -> Surface:
+def blob(
+    size, paint: Paint, density: float, rng: np.random.Generator, lumps: float = 0.15, square: float = 1.0
+) -> Surface:
     """A lumpy ellipsoid with a flat foot: bags, cushions, clothes. `square` < 1 makes it box-like."""
     x, y, z = (0.5 * s for s in size)
     p = 1.6  # Thomsen's approximation of the ellipsoid's area
@@ -156,8 +167,9 @@ def blob(size, paint: Paint, density: float, rng: np.random.Generator, lumps: fl
     return make(points, normals, paint(uv))
 
 
-def sheet(width: float, depth: float, height: Callable, paint: Paint, density: float,
-          rng: np.random.Generator) -> Surface:
+def sheet(
+    width: float, depth: float, height: Callable, paint: Paint, density: float, rng: np.random.Generator
+) -> Surface:
     """The height field z = height(x, y) over a rectangle centred on the origin: blankets, rugs, papers."""
     n = _count(width * depth, density, rng)
     xy = (rng.random((n, 2)) - 0.5) * [width, depth]

@@ -163,7 +163,7 @@ def open_cache(files: list[Path], workers: int, progress: bool) -> tuple[Surface
         staging = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
         try:
             _build(files, staging, workers, progress)
-            os.replace(staging, folder)
+            staging.replace(folder)
         except OSError:
             if not (folder / "models.json").exists():  # otherwise another process was quicker
                 raise
@@ -187,9 +187,7 @@ def _build(files: list[Path], folder: Path, workers: int, progress: bool) -> Non
                 jobs.append((target / entry["model"].lstrip("/"), model, model_rotation(entry)))
         with ProcessPoolExecutor(max_workers=max(1, workers)) as pool:
             results = pool.map(_sample_job, jobs, chunksize=4)
-            sampled = list(
-                track(results, "Sampling furniture", total=len(jobs), disable=not progress, transient=True)
-            )
+            sampled = list(track(results, "Sampling furniture", total=len(jobs), disable=not progress, transient=True))
     kept = [(job[1], sample) for job, sample in zip(jobs, sampled, strict=True) if sample is not None]
     np.save(folder / "positions.npy", np.stack([sample[0] for _, sample in kept]))
     np.save(folder / "normals.npy", np.stack([sample[1] for _, sample in kept]))

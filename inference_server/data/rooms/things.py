@@ -44,8 +44,14 @@ def carton(density: float, rng: Rng, size=None) -> tuple[str, Surface]:
 def bag(density: float, rng: Rng) -> tuple[str, Surface]:
     """A rucksack, handbag or shopping bag: a lumpy box, sometimes with handles."""
     size = (rng.uniform(0.22, 0.5), rng.uniform(0.12, 0.3), rng.uniform(0.2, 0.5))
-    body = blob(size, P.cloth(rng) if rng.random() < 0.3 else P.cloudy(P.any_color(rng), rng, 0.1, 0.1), density, rng,
-                lumps=0.2, square=0.6)
+    body = blob(
+        size,
+        P.cloth(rng) if rng.random() < 0.3 else P.cloudy(P.any_color(rng), rng, 0.1, 0.1),
+        density,
+        rng,
+        lumps=0.2,
+        square=0.6,
+    )
     if rng.random() < 0.5:
         a = np.linspace(0, np.pi, 9)
         loop = np.stack([0.1 * np.cos(a), 0 * a, size[2] * 0.75 + 0.12 * np.sin(a)], axis=1)
@@ -60,14 +66,21 @@ def clothes(density: float, rng: Rng) -> tuple[str, Surface]:
 
 def cushion(density: float, rng: Rng) -> tuple[str, Surface]:
     s = rng.uniform(0.35, 0.55)
-    return "cushion", blob((s, s * rng.uniform(0.75, 1.0), rng.uniform(0.1, 0.2)), P.cloth(rng), density, rng,
-                           lumps=0.1, square=0.55)
+    return "cushion", blob(
+        (s, s * rng.uniform(0.75, 1.0), rng.uniform(0.1, 0.2)), P.cloth(rng), density, rng, lumps=0.1, square=0.55
+    )
 
 
 def pillow(density: float, rng: Rng) -> tuple[str, Surface]:
     color = P.near((0.85, 0.84, 0.82), rng, 0.1) if rng.random() < 0.6 else P.any_color(rng, 0.2)
-    return "pillow", blob((rng.uniform(0.5, 0.8), rng.uniform(0.35, 0.55), rng.uniform(0.1, 0.2)),
-                          P.cloudy(color, rng, 0.05, 0.2), density, rng, lumps=0.12, square=0.55)
+    return "pillow", blob(
+        (rng.uniform(0.5, 0.8), rng.uniform(0.35, 0.55), rng.uniform(0.1, 0.2)),
+        P.cloudy(color, rng, 0.05, 0.2),
+        density,
+        rng,
+        lumps=0.12,
+        square=0.55,
+    )
 
 
 def papers(density: float, rng: Rng) -> tuple[str, Surface]:
@@ -89,7 +102,11 @@ def bottle(density: float, rng: Rng) -> tuple[str, Surface]:
 def cup(density: float, rng: Rng) -> tuple[str, Surface]:
     r, h = rng.uniform(0.03, 0.055), rng.uniform(0.06, 0.14)
     foot, color = r * rng.uniform(0.6, 1.0), P.any_color(rng)
-    skin = P.stripes(color, P.any_color(rng), rng.uniform(0.02, 0.06), rng, 1) if rng.random() < 0.3 else P.plain(color, rng)
+    skin = (
+        P.stripes(color, P.any_color(rng), rng.uniform(0.02, 0.06), rng, 1)
+        if rng.random() < 0.3
+        else P.plain(color, rng)
+    )
     body = lathe([(0, 0), (foot, 0), (r, h), (r * 0.9, h), (foot * 0.9, 0.006), (0, 0.006)], skin, density, rng)
     if rng.random() < 0.6:
         a = np.linspace(-np.pi / 2, np.pi / 2, 8)
@@ -100,14 +117,18 @@ def cup(density: float, rng: Rng) -> tuple[str, Surface]:
 
 def can(density: float, rng: Rng) -> tuple[str, Surface]:
     r, h = rng.uniform(0.03, 0.06), rng.uniform(0.07, 0.2)
-    skin = P.patches(rng, 0.06, 3) if rng.random() < 0.5 else P.stripes(P.any_color(rng), P.any_color(rng), 0.07, rng, 1)
+    skin = (
+        P.patches(rng, 0.06, 3) if rng.random() < 0.5 else P.stripes(P.any_color(rng), P.any_color(rng), 0.07, rng, 1)
+    )
     return "can", cylinder(r, h, skin, density, rng)
 
 
 def bowl(density: float, rng: Rng) -> tuple[str, Surface]:
     r, h = rng.uniform(0.06, 0.16), rng.uniform(0.04, 0.1)
     skin = P.plain(P.any_color(rng), rng)
-    return "bowl", lathe([(0, 0), (r * 0.5, 0), (r, h), (r * 0.94, h), (r * 0.45, 0.012), (0, 0.012)], skin, density, rng)
+    return "bowl", lathe(
+        [(0, 0), (r * 0.5, 0), (r, h), (r * 0.94, h), (r * 0.45, 0.012), (0, 0.012)], skin, density, rng
+    )
 
 
 def monitor(density: float, rng: Rng) -> tuple[str, Surface]:
@@ -124,7 +145,9 @@ def monitor(density: float, rng: Rng) -> tuple[str, Surface]:
 def keyboard(density: float, rng: Rng) -> tuple[str, Surface]:
     color = P.some(P.GREYS, rng)
     top = P.tiles(color * 1.05, color * 0.6, 0.02, rng, line=0.004)
-    return "keyboard", box((rng.uniform(0.28, 0.46), rng.uniform(0.12, 0.17), 0.025), P.plain(color, rng), density, rng, top=top)
+    return "keyboard", box(
+        (rng.uniform(0.28, 0.46), rng.uniform(0.12, 0.17), 0.025), P.plain(color, rng), density, rng, top=top
+    )
 
 
 def mouse(density: float, rng: Rng) -> tuple[str, Surface]:
@@ -153,7 +176,9 @@ def bin_(density: float, rng: Rng) -> tuple[str, Surface]:
     r = h * rng.uniform(0.35, 0.5)
     skin = P.plain(color, rng)
     if rng.random() < 0.5:
-        return "bin", lathe([(0, 0), (r * 0.8, 0), (r, h), (r * 0.94, h), (r * 0.75, 0.02), (0, 0.02)], skin, density, rng)
+        return "bin", lathe(
+            [(0, 0), (r * 0.8, 0), (r, h), (r * 0.94, h), (r * 0.75, 0.02), (0, 0.02)], skin, density, rng
+        )
     return "bin", box((2 * r, 1.5 * r, h), skin, density, rng, top=P.plain(color * 0.4, rng))
 
 
@@ -164,18 +189,26 @@ def lamp(density: float, rng: Rng, height: float | None = None) -> tuple[str, Su
     shade = P.plain(P.near((0.9, 0.86, 0.75), rng, 0.1) if rng.random() < 0.7 else P.any_color(rng), rng)
     metal = P.plain(P.furniture_color(rng), rng)
     top = h - r * rng.uniform(1.0, 1.5)
-    return "lamp", join(cylinder(r * 0.7, 0.02, metal, density, rng), tube([(0, 0, 0), (0, 0, top)], 0.015, metal, density, rng),
-                        lathe([(r, top), (r * rng.uniform(0.5, 1.0), h)], shade, density, rng))
+    return "lamp", join(
+        cylinder(r * 0.7, 0.02, metal, density, rng),
+        tube([(0, 0, 0), (0, 0, top)], 0.015, metal, density, rng),
+        lathe([(r, top), (r * rng.uniform(0.5, 1.0), h)], shade, density, rng),
+    )
 
 
 def plant(density: float, rng: Rng, height: float | None = None) -> tuple[str, Surface]:
     """A pot with leaves: small quads on a sphere around the stem."""
     h = height or rng.uniform(0.2, 1.4)
     pot_r, pot_h = 0.14 * h + 0.04, 0.2 * h + 0.04
-    pot = lathe([(0, 0), (pot_r * 0.75, 0), (pot_r, pot_h), (0, pot_h * 0.9)], P.plain(P.any_color(rng, 0.35), rng), density, rng)
+    pot = lathe(
+        [(0, 0), (pot_r * 0.75, 0), (pot_r, pot_h), (0, pot_h * 0.9)],
+        P.plain(P.any_color(rng, 0.35), rng),
+        density,
+        rng,
+    )
     green = np.array([rng.uniform(0.1, 0.35), rng.uniform(0.28, 0.5), rng.uniform(0.08, 0.22)])
     leaves = [pot, tube([(0, 0, pot_h), (0, 0, 0.8 * h)], 0.01, P.plain((0.3, 0.25, 0.15), rng), density, rng)]
-    spread, size = rng.uniform(0.15, 0.4) * h, rng.uniform(0.06, 0.16) * h ** 0.5
+    spread, size = rng.uniform(0.15, 0.4) * h, rng.uniform(0.06, 0.16) * h**0.5
     for _ in range(int(rng.uniform(18, 60))):
         d = rng.normal(size=3)
         d /= np.linalg.norm(d)
@@ -191,13 +224,21 @@ def blanket(density: float, rng: Rng, width: float | None = None, depth: float |
     w, d = width or rng.uniform(0.6, 1.6), depth or rng.uniform(0.5, 1.4)
     k, a = rng.normal(0, 6, (6, 2)), rng.uniform(0, 6.28, 6)
     deep = rng.uniform(0.005, 0.02)
-    return "blanket", sheet(w, d, lambda x, y: 0.03 + deep * sum(np.sin(x * i + y * j + c) for (i, j), c in zip(k, a, strict=True)) / 2,
-                            P.cloth(rng), density, rng)
+    return "blanket", sheet(
+        w,
+        d,
+        lambda x, y: 0.03 + deep * sum(np.sin(x * i + y * j + c) for (i, j), c in zip(k, a, strict=True)) / 2,
+        P.cloth(rng),
+        density,
+        rng,
+    )
 
 
 def rug(density: float, rng: Rng) -> tuple[str, Surface]:
     w, d = rng.uniform(0.6, 3.0), rng.uniform(0.5, 2.2)
-    pattern = P.framed(P.patches(rng, rng.uniform(0.1, 0.5), 4, rng.uniform(0.1, 0.6)), P.any_color(rng), w, d, rng.uniform(0.03, 0.15))
+    pattern = P.framed(
+        P.patches(rng, rng.uniform(0.1, 0.5), 4, rng.uniform(0.1, 0.6)), P.any_color(rng), w, d, rng.uniform(0.03, 0.15)
+    )
     if rng.random() < 0.5:
         pattern = P.cloudy(P.any_color(rng), rng, 0.08, 0.2)
     return "rug", box((w, d, rng.uniform(0.005, 0.02)), pattern, density, rng, bottom=False)
@@ -245,8 +286,27 @@ def towel(density: float, rng: Rng) -> tuple[str, Surface]:
     return "towel", box((w, 0.03, h), P.cloth(rng), density, rng)
 
 
-TABLETOP = [flat_book, flat_book, carton, papers, papers, bottle, bottle, cup, cup, can, bowl, lamp, bag, keyboard, laptop, plant,
-            oddment, oddment, oddment]
+TABLETOP = [
+    flat_book,
+    flat_book,
+    carton,
+    papers,
+    papers,
+    bottle,
+    bottle,
+    cup,
+    cup,
+    can,
+    bowl,
+    lamp,
+    bag,
+    keyboard,
+    laptop,
+    plant,
+    oddment,
+    oddment,
+    oddment,
+]
 """Makers of what stands on tables and cupboards (a maker may stand here twice: it is met more often)."""
 OFFICE = [monitor, monitor, keyboard, mouse, papers, papers, flat_book, cup, laptop, lamp, bottle, cable, oddment]
 FLOOR = [carton, carton, bag, bag, shoe, bin_, plant, clothes, cable, oddment, oddment, oddment]
