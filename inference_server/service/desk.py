@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .loop import Service
 
 POSITION_EVERY = 0.5
+SILENT = 5.0
+"""Seconds without a word after which a client with nothing to do gives its place to another one."""
 LONGEST_OPTION = 100
 NEW_WORK = (Request.PUT_SCENE, Request.CHUNK, Request.PREDICT)
 
@@ -76,7 +78,7 @@ class Desk:
         sessions, settings = self._service.sessions, self._service.settings
         if self._service.stopping:
             raise ProtocolError(ErrorCode.BUSY, "The server is stopping.")
-        if len(sessions) >= settings.clients and not sessions.has_token(token):
+        if len(sessions) >= settings.clients and not sessions.has_token(token) and not sessions.make_room(SILENT):
             raise ProtocolError(
                 ErrorCode.BUSY,
                 f"The server has {settings.clients} clients, as many as it takes; try again later.",
@@ -226,9 +228,7 @@ class Desk:
         ready = self._service.workers.ready
         for name, value in options.items():
             if ready and name not in ready[0].facts["options"]:
-                raise ProtocolError(
-                    ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' is unknown to this server."
-                )
+                raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' is unknown to this server.")
             short = isinstance(value, str) and len(value) <= LONGEST_OPTION
             if not short and not isinstance(value, (bool, int, float)):
                 raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' has no plain value.")

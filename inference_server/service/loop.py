@@ -303,8 +303,6 @@ class Service:
         self.scenes.drop_silent(self.settings.upload_silence)
         self._desk.forget_dropped()
         self._desk.tell_positions()
-        if self._gate is not None:
-            self._gate.refresh()
         if len(self.sessions):
             self._busy_at = now
         if self.settings.idle_exit is not None and now - self._busy_at > self.settings.idle_exit:
@@ -328,7 +326,7 @@ class Service:
             log_id = secrets.token_hex(4)
             self.log.write("request given up", log=log_id, clicks=len(job.predict.positions))
             sentence = (
-                f"The server's network failed {job.tries} times on this request, so it was given up; its log "
+                "The server's network failed again and again on this request, so it was given up; its log "
                 f"tells more under {log_id}."
             )
             self.answer_job(job, error_message(job.id, ErrorCode.INTERNAL, sentence))

@@ -111,9 +111,7 @@ class SceneStore:
         del self.partial[upload.owner, upload.hash]
         if upload.hasher.hexdigest() != upload.hash:
             self._release(upload)
-            raise ProtocolError(
-                ErrorCode.BAD_REQUEST, "The scan that arrived is not the one announced; send it again."
-            )
+            raise ProtocolError(ErrorCode.BAD_REQUEST, "The scan that arrived is not the one announced; send it again.")
         upload.hasher = None
         if upload.hash in self.whole:
             self._release(upload)
@@ -172,9 +170,7 @@ class SceneStore:
             elif whole:
                 self._drop(min(whole, key=lambda scene: scene.used))
             else:
-                raise ProtocolError(
-                    ErrorCode.BUSY, "The server's memory is full of scans in use; this one waits."
-                )
+                raise ProtocolError(ErrorCode.BUSY, "The server's memory is full of scans in use; this one waits.")
 
     def _drop(self, scene: StoredScene) -> None:
         self._release(self.whole.pop(scene.hash))

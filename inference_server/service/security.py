@@ -64,9 +64,7 @@ def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
         finally:
             os.umask(mask)
     except OSError as error:
-        raise UserError(
-            f"Keys can't be written in {place}: {error.strerror}; choose another folder."
-        ) from None
+        raise UserError(f"Keys can't be written in {place}: {error.strerror}; choose another folder.") from None
     return secret_file, True
 
 
@@ -127,6 +125,7 @@ class Gate:
 
     def answer(self) -> str | None:
         """Answer one question; returns the name of the client that was let in, None for one that was not."""
+        self.refresh()
         version, request, _, _, _, mechanism, *credentials = self.socket.recv_multipart()
         name = self._allowed.get(credentials[0]) if mechanism == b"CURVE" and credentials else None
         status = [b"200", b"OK", name.encode(), b""] if name else [b"400", b"Unknown key", b"", b""]

@@ -95,6 +95,16 @@ class Sessions:
         self._by_token.pop(session.token, None)
         self._round.pop(session.token, None)
 
+    def make_room(self, silent: float) -> bool:
+        """Forget the most silent client, if it waits for nothing and has not been heard for so many
+        seconds."""
+        idle = [session for session in self if not session.queue and not session.running]
+        oldest = min(idle, key=lambda session: session.heard, default=None)
+        if oldest is None or time.monotonic() - oldest.heard < silent:
+            return False
+        self.close(oldest)
+        return True
+
     def next_job(self) -> Job | None:
         """The next job in fair order: the client that was served goes to the end of the round."""
         for session in list(self._round.values()):

@@ -148,9 +148,7 @@ class _Desk:
         timing = {"prepare": prepared, **prediction.timing}
         timing.pop("total", None)
         probabilities = prediction.probabilities if request.probabilities else None
-        return mask_message(
-            message.id, request.scene, request.object_id, prediction.mask, probabilities, timing
-        )
+        return mask_message(message.id, request.scene, request.object_id, prediction.mask, probabilities, timing)
 
     def _prepare(self, message: Message, request: Predict) -> Any:
         key = (request.scene, request.voxel_size)
@@ -208,9 +206,7 @@ def describe(error: Exception, request: int = 0) -> Message:
 
 def _trace(error: Exception) -> str:
     """Where an exception came from, without any number that might be geometry."""
-    places = [
-        f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-    ]
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     text = re.sub(r"[-+]?\d+\.\d*(e[-+]?\d+)?", "#", str(error))
     return f"{type(error).__name__}: {text[:300]} ({' > '.join(places[-8:])})"
 

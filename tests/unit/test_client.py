@@ -140,7 +140,7 @@ class TestUse:
     def test_a_request_that_waits_is_told_its_place(self, client):
         scene = client.put_scene(a_scan())
         for name in "abc":
-            client.predict(scene, name, CLICKS, options={"delay": 0.7}, **SIZE)
+            client.predict(scene, name, CLICKS, options={"delay": 0.3}, **SIZE)
         last = client.predict(scene, "d", CLICKS, **SIZE)
         events = events_until(client, lambda event: isinstance(event, MaskReady) and event.request == last)
         places = [event.position for event in events if isinstance(event, Queued) and event.request == last]
@@ -215,9 +215,10 @@ class TestConnection:
         assert client.state is ConnectionState.DISCONNECTED and "40 characters" in client.state_text
         client.close()
 
-    def test_silence_while_nobody_polled_is_not_the_servers(self, client):
+    def test_silence_while_nobody_polled_is_not_the_servers(self, client, monkeypatch):
+        monkeypatch.setattr("inference_server.wire.connection.SILENCE", 0.9)
         client.poll(100)
-        time.sleep(3.2)
+        time.sleep(1.2)
         assert not [event for event in client.poll(200) if isinstance(event, StateChanged)]
         assert client.state is ConnectionState.CONNECTED
 
@@ -295,7 +296,8 @@ class TestStrangeServers:
         script.say(Message(Reply.ERROR, hello.id, {"code": "unsupported_version", "message": sentence}))
         events_until(client, lambda event: event == StateChanged(ConnectionState.INCOMPATIBLE, sentence))
 
-    def test_a_full_server_is_asked_again_later(self, scripted):
+    def test_a_full_server_is_asked_again_later(self, scripted, monkeypatch):
+        monkeypatch.setattr("inference_server.wire.connection.LONGEST_PAUSE", 0.2)
         script, client = scripted
         hello = script.next(client, "hello")
         script.say(Message(Reply.ERROR, hello.id, {"code": "busy", "message": "The server has 64 clients."}))

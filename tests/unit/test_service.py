@@ -298,25 +298,6 @@ class TestPredict:
         assert "1.2345" not in text and "secret" not in text
         assert {line["event"] for line in lines} >= {"start", "worker ready", "scene", "answer", "stop"}
 
-    def test_a_request_that_kills_the_worker_is_given_up_and_others_go_on(self):
-        with server() as process, connected(process.address) as bad, connected(process.address) as good:
-            scan = a_scan(seed=47)
-            scene = bad.put_scene(scan)
-            request = bad.predict(scene, "a", CLICKS, options={"trouble": "exit"}, **SIZE)
-            bad.poll(100)
-            answer = good.wait(good.predict(good.put_scene(scan), "b", CLICKS, **SIZE), 60)
-            assert (answer.mask == sphere(scan, CLICKS)[0]).all()
-            with pytest.raises(RequestError, match="failed 3 times") as caught:
-                bad.wait(request, 60)
-            assert caught.value.code is ErrorCode.INTERNAL
-            assert good.status()["workers_replaced"] >= 3
-
-    def test_a_request_that_takes_too_long_is_given_up(self):
-        with server(job_seconds=0.3, job_tries=1) as process, connected(process.address) as client:
-            request = client.predict(client.put_scene(a_scan()), "a", CLICKS, options={"delay": 60.0}, **SIZE)
-            with pytest.raises(RequestError, match="failed 1 times"):
-                client.wait(request, 30)
-
     def test_a_deadline_that_passes_in_the_queue(self, running):
         with connected(running.address) as client:
             scene = client.put_scene(a_scan(seed=48))
@@ -405,27 +386,6 @@ class TestManyClients:
         finally:
             for client in clients:
                 client.close()
-
-    def test_silent_clients_make_room(self, limited):
-        deadline = time.monotonic() + 2 * LIMITS["client_silence"] + 10
-        while True:
-            assert time.monotonic() < deadline
-            with Raw(limited.address, hello=False) as client:
-                if client.ask(Message(Request.HELLO, 1, {"client": "latecomer" * 3})).type == Reply.INFO:
-                    return
-            time.sleep(0.3)
-
-    def test_two_workers_share_the_work(self):
-        with server(workers=[{}, {}]) as process, connected(process.address) as client:
-            while sum(worker["state"] != "starting" for worker in client.status()["workers"]) < 2:
-                client.poll(50)
-            scene = client.put_scene(a_scan())
-            client.wait(client.predict(scene, "warm", CLICKS, **SIZE), 15)
-            requests = [client.predict(scene, name, CLICKS, options={"delay": 1.0}, **SIZE) for name in "ab"]
-            clock = time.monotonic()
-            for request in requests:
-                client.wait(request, 15)
-            assert time.monotonic() - clock < 1.8
 
 
 class TestRefusals:

@@ -1,0 +1,124 @@
+"""Who may talk to a server: this machine, or those whose keys it knows."""
+
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from light_server import LightServer, connected, free_port, server
+
+from inference_server.errors import UserError
+from inference_server.service.security import check_address, is_loopback, make_keys, read_key_file
+from inference_server.wire.client import Client, ConnectionState
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("server", "anna"):
+        make_keys(folder, name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def guarded(keys: Path) -> Iterator[LightServer]:
+    with server(f"tcp://0.0.0.0:{free_port()}", keys=str(keys)) as process:
+        yield LightServer(process.process, process.address.replace("0.0.0.0", "127.0.0.1"))
+
+
+def keys_of(keys: Path, name: str = "anna") -> dict[str, str]:
+    public, secret = read_key_file(keys / "clients" / f"{name}.key_secret")
+    return {"server_key": read_key_file(keys / "server.key")[0], "public_key": public, "secret_key": secret}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
+def test_this_machine_needs_no_keys(host):
+    assert is_loopback(host)
+    check_address(f"tcp://{f'[{host}]' if ':' in host else host}:47600", None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "*", "[::]", "studio-box"])
+def test_any_other_address_asks_for_keys_and_says_how(host):
+    with pytest.raises(UserError, match="python -m inference_server keys"):
+        check_address(f"tcp://{host}:47600", None)
+    check_address(f"tcp://{host}:47600", Path("keys"))
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:47600", "tcp://127.0.0.1", "ipc://x", "tcp://127.0.0.1:0",
+                                     "tcp://127.0.0.1:99999", "tcp://a:b:c"])  # fmt: skip
+def test_an_address_that_is_none(address):
+    with pytest.raises(UserError, match="is no address"):
+        check_address(address, None)
+
+
+def test_a_client_with_known_keys_is_let_in(guarded, keys):
+    with connected(guarded.address, **keys_of(keys)) as client:
+        assert client.status()["ready"]
+
+
+@pytest.mark.parametrize("kind", ["none", "another client", "another server"])
+def test_everybody_else_is_not(guarded, keys, kind):
+    wanted = keys_of(keys)
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    if kind == "another server":
+        wanted["server_key"] = public
+    elif kind == "another client":
+        wanted |= {"public_key": public, "secret_key": secret}
+    client = Client(guarded.address, **({} if kind == "none" else wanted))
+    for _ in range(60):
+        client.poll(20)
+    assert client.state is ConnectionState.CONNECTING
+    if kind == "another client":
+        assert "don't accept each other's keys" in client.state_text
+    client.close()
+
+
+def test_clients_are_let_in_and_shut_out_while_the_server_runs(guarded, keys):
+    make_keys(keys, "bert")
+    with connected(guarded.address, **keys_of(keys, "bert")):
+        pass
+    bert = keys_of(keys, "bert")
+    (keys / "clients" / "bert.key").unlink()
+    client = Client(guarded.address, **bert)
+    for _ in range(100):
+        client.poll(20)
+    assert client.state is not ConnectionState.CONNECTED
+    client.close()
+
+
+def test_keys_are_made_once_and_secrets_are_the_owners_alone(tmp_path):
+    file, is_new = make_keys(tmp_path, "server")
+    before = file.read_text()
+    assert is_new and make_keys(tmp_path, "server") == (file, False) and file.read_text() == before
+    if sys.platform != "win32":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 65])
+def test_names_that_are_no_file_names(tmp_path, name):
+    with pytest.raises(UserError, match="can't name a key"):
+        make_keys(tmp_path, name)
+
+
+def test_key_files_that_are_none(tmp_path):
+    with pytest.raises(UserError, match="can't be read"):
+        read_key_file(tmp_path / "missing.key")
+    (tmp_path / "bad.key").write_text("hello")
+    with pytest.raises(UserError, match="is no key file"):
+        read_key_file(tmp_path / "bad.key")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can't be written"):
+        make_keys(tmp_path / "file" / "keys", "server")
+
+
+def test_a_server_without_clients_to_let_in_does_not_start(tmp_path):
+    from inference_server.service.loop import Service
+    from inference_server.service.settings import Settings
+
+    make_keys(tmp_path, "server")
+    with pytest.raises(UserError, match="No client is let in"):
+        Service(Settings(f"tcp://127.0.0.1:{free_port()}", keys=tmp_path))
+    with pytest.raises(UserError, match="can't be read"):
+        Service(Settings(f"tcp://127.0.0.1:{free_port()}", keys=tmp_path / "nowhere"))
