@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .catalogue import Model, model_rotation, read_library
+from .catalogue import Model, licence_of, model_rotation, read_library
 
 POINTS = 24_000
 CACHE_VERSION = 3
@@ -170,7 +170,9 @@ def open_cache(files: list[Path], workers: int, progress: bool) -> tuple[Surface
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     listed = json.loads((folder / "models.json").read_text(encoding="utf-8"))
-    models = [Model(**{**entry, "size": tuple(entry["size"])}) for entry in listed]
+    for entry in listed:
+        entry.update(size=tuple(entry["size"]), licence=licence_of(entry["library"], entry["key"]))
+    models = [Model(**entry) for entry in listed]
     return SurfaceCache(folder), models
 
 
