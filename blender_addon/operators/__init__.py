@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import click, export, objects, server
+from . import click, export, objects, server, view_click
 
-CLASSES = (*click.CLASSES, *objects.CLASSES, *export.CLASSES, *server.CLASSES)
+CLASSES = (*click.CLASSES, *view_click.CLASSES, *objects.CLASSES, *export.CLASSES, *server.CLASSES)
 
 
 def register() -> None:

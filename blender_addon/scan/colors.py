@@ -16,14 +16,14 @@ class VertexColors:
     source: str
 
 
-def read_colors(data: bpy.types.Mesh | bpy.types.PointCloud) -> VertexColors:
-    """Colours of a mesh or point cloud that is not being edited."""
+def read_colors(data: bpy.types.Mesh | bpy.types.PointCloud, textures: bool = True) -> VertexColors:
+    """Colours of a mesh or point cloud that is not being edited; `textures` says whether to look at materials too."""
     attribute = _color_attribute(data)
     if attribute is not None:
         values = _attribute_colors(data, attribute)
         if values is not None and len(values) and (values != values[0]).any():
             return VertexColors(values, f"colour attribute “{attribute.name}”")
-    if isinstance(data, bpy.types.Mesh):
+    if textures and isinstance(data, bpy.types.Mesh):
         textured = _texture_colors(data)
         if textured is not None:
             return textured

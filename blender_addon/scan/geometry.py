@@ -26,7 +26,6 @@ class Geometry:
         self._bm = None
         if self.editing:
             self._bm = bmesh.from_edit_mesh(self.data)
-            self._bm.verts.ensure_lookup_table()
 
     @property
     def count(self) -> int:
@@ -37,6 +36,8 @@ class Geometry:
 
     @property
     def bm(self) -> bmesh.types.BMesh:
+        """The edit mesh, ready to be indexed."""
+        self._bm.verts.ensure_lookup_table()
         return self._bm
 
     @contextmanager
@@ -81,10 +82,9 @@ class Geometry:
             layer = self._bm.verts.layers.int.get(name)
             if layer is None:
                 layer = self._bm.verts.layers.int.new(name)
-                self._bm.verts.ensure_lookup_table()
                 for vertex in self._bm.verts:
                     vertex[layer] = default
-            vertices = self._bm.verts
+            vertices = self.bm.verts
             for index, value in zip(changed.tolist(), values[changed].tolist(), strict=True):
                 vertices[index][layer] = value
             return
@@ -102,8 +102,6 @@ class Geometry:
         if attribute is None or (attribute.domain == "POINT" and attribute.data_type == "INT"):
             return None
         attribute.name = name + ".imported"
-        if self.editing:
-            self._bm.verts.ensure_lookup_table()
         return attribute.name
 
     def revisions(self, everywhere: bool = False) -> np.ndarray:
@@ -116,7 +114,8 @@ class Geometry:
                 return np.empty(0, dtype=np.int32)
             if everywhere:
                 return np.unique(np.fromiter((v[layer] for v in self._bm.verts), np.int32, count))
-            return np.unique([self._bm.verts[i][layer] for i in sample.tolist()])
+            vertices = self.bm.verts
+            return np.unique([vertices[i][layer] for i in sample.tolist()])
         values = self.read_int(REVISION)
         if values is None or not count:
             return np.empty(0, dtype=np.int32)

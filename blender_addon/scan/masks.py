@@ -109,7 +109,6 @@ def _group(obj: bpy.types.Object, name: str) -> bpy.types.VertexGroup:
 def _apply_edited(geometry: Geometry, difference: Difference) -> None:
     index = _group(geometry.obj, difference.name).index
     layer = geometry.bm.verts.layers.deform.verify()
-    geometry.bm.verts.ensure_lookup_table()
     vertices = geometry.bm.verts
     for i in difference.add.tolist():
         vertices[i][layer][index] = 1.0

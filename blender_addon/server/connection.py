@@ -21,6 +21,7 @@ class Connection:
         self.client: Client | None = None
         self.trouble = ""
         self._wanted_at: float | None = None
+        self._ended: str | None = None
 
     @property
     def state(self) -> ConnectionState:
@@ -103,9 +104,9 @@ class Connection:
         events = self.client.poll()
         if self.state is ConnectionState.CONNECTED:
             self.trouble, self._wanted_at = "", None
-        ended = self.process.ended()
-        if ended and self.state is not ConnectionState.CONNECTED:
-            self.trouble = ended
+        self._ended = self.process.ended() or self._ended
+        if self._ended and self.state is not ConnectionState.CONNECTED:  # which it notices a moment later
+            self.trouble, self._ended = self._ended, None
             if self.process.may_restart():
                 self._want_server()
         if self._wanted_at is not None and time.monotonic() - self._wanted_at > GRACE and not self.process.running:

@@ -4,6 +4,7 @@ Each function writes to the journal and the masks and leaves the undo step to it
 and a click's step are pushed differently.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -28,6 +29,11 @@ PALETTE = (
 )
 
 _syncing = False
+
+_shown: dict[int, ScanState] = {}
+
+instance_listeners: list[Callable[[int, np.ndarray], None]] = []
+"""Called with a mesh's session id and its `instance` values whenever these may have changed."""
 
 
 def palette_color(number: int) -> tuple[float, float, float]:
@@ -119,6 +125,7 @@ def refresh_list(geometry: Geometry, instance: np.ndarray | None = None) -> None
     scan = geometry.data.scanpick
     active = scan.active_item()
     active_number = active.number if active is not None else -1
+    none_chosen = active is None and len(scan.objects) > 0  # the next click starts a new object
     _syncing = True
     try:
         while len(scan.objects) > len(state.objects):
@@ -138,11 +145,26 @@ def refresh_list(geometry: Geometry, instance: np.ndarray | None = None) -> None
             scan.voxel_size = state.voxel_size
         _set(scan, "overlap", state.overlap)
         position = next((i for i, o in enumerate(state.objects) if o.number == active_number), None)
-        if position is None:
+        if position is None and none_chosen:
+            position = len(state.objects)
+        elif position is None:
             position = max(0, min(scan.active, len(state.objects) - 1))
         _set(scan, "active", position)
     finally:
         _syncing = False
+    _shown[geometry.data.session_uid] = state
+    for listener in instance_listeners:
+        listener(geometry.data.session_uid, instance)
+
+
+def shown_state(data: bpy.types.ID) -> ScanState | None:
+    """The state that the list shows, without reading the mesh: for drawing."""
+    return _shown.get(data.session_uid)
+
+
+def forget_all() -> None:
+    """Another file was opened."""
+    _shown.clear()
 
 
 def _set(item: bpy.types.PropertyGroup, field: str, value: Any) -> None:
@@ -156,6 +178,11 @@ def activate(geometry: Geometry, number: int) -> None:
     for position, item in enumerate(scan.objects):
         if item.number == number:
             _set(scan, "active", position)
+
+
+def choose_none(geometry: Geometry) -> None:
+    """Have no object chosen: the next click starts a new one."""
+    _set(geometry.data.scanpick, "active", len(geometry.data.scanpick.objects))
 
 
 def create(geometry: Geometry, name: str = "") -> int:

@@ -3,13 +3,15 @@
 import bpy
 from bpy.app.handlers import persistent
 
+from ..overlay import draw
 from ..scan import masks
 from ..scan.geometry import Geometry
+from ..tool import click_tool, seeing
 from . import edits, journal
 from .session import redraw, session
 
 INTERVAL_IDLE = 0.25
-INTERVAL_BUSY = 0.02
+INTERVAL_BUSY = 0.03
 UNDO_RESTORES_GROUP_NAMES = (4, 3, 0)
 
 
@@ -54,6 +56,8 @@ def _redone(*_: object) -> None:
 @persistent
 def _loaded(*_: object) -> None:
     session.forget_file()
+    seeing.forget_all()
+    draw.forget_all()
     synchronise()
 
 
@@ -68,11 +72,17 @@ def _saving(*_: object) -> None:
 def _updated(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     for update in depsgraph.updates:
         if update.is_updated_geometry and isinstance(update.id, (bpy.types.Mesh, bpy.types.PointCloud)):
-            session.edited.add(update.id.original.session_uid)
+            uid = update.id.original.session_uid
+            session.edited.add(uid)
+            seeing.suspect(uid)
+            draw.suspect(uid)
 
 
 def _tick() -> float:
     busy = session.pump()
+    if session.pending.items:
+        redraw()  # rings spread around the clicks that wait
+    click_tool.update_status()
     client = session.connection.client
     if busy or (client is not None and client.busy):
         return INTERVAL_BUSY

@@ -15,7 +15,7 @@ from ..scan.geometry import Geometry
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import ErrorCode
-from . import application, journal
+from . import application, edits, journal
 from .application import ApplicationError
 from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
 from .state import EMPTY
@@ -34,6 +34,7 @@ class Notice:
     level: str  # INFO, WARNING or ERROR
     text: str
     operator: str = ""
+    number: int = 0  # of the object that the operator is about
 
 
 @dataclass
@@ -286,10 +287,10 @@ class Session:
 
     # Telling
 
-    def notice(self, data_uid: int, level: str, text: str, operator: str = "") -> None:
+    def notice(self, data_uid: int, level: str, text: str, operator: str = "", number: int = 0) -> None:
         """Put a line into the panel of a scan; an empty text takes it away."""
         if text:
-            self.notices[data_uid] = Notice(level, text, operator)
+            self.notices[data_uid] = Notice(level, text, operator, number)
         else:
             self.notices.pop(data_uid, None)
         redraw()
@@ -309,6 +310,7 @@ class Session:
         self.edited.clear()
         self.redo_due = 0
         journal.forget_all()
+        edits.forget_all()
 
 
 def redraw() -> None:

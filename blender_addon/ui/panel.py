@@ -84,9 +84,11 @@ class SCANPICK_PT_objects(_Tab, bpy.types.Panel):
         scan = obj.data.scanpick
         if not scan.objects:
             draw_sentence(
-                layout, context, "Select a few vertices of a thing in Edit Mode and press Add: it becomes an object.",
+                layout, context,
+                "Click on a thing with the Scanpick tool, or select a few of its vertices in Edit Mode and press Add: "
+                "it becomes an object.",
                 "INFO",
-            )
+            )  # fmt: skip
         row = layout.row()
         row.template_list("SCANPICK_UL_objects", "", scan, "objects", scan, "active", rows=4)
         column = row.column(align=True)
@@ -126,7 +128,7 @@ class SCANPICK_PT_click(_Tab, bpy.types.Panel):
         if notice is not None:
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
             if notice.operator:
-                layout.operator(notice.operator)
+                layout.operator(notice.operator, icon="MODIFIER")
 
     @staticmethod
     def _waiting_text(waiting: list) -> str:
@@ -160,6 +162,26 @@ class SCANPICK_PT_scan(_Tab, bpy.types.Panel):
         layout.label(text=f"{scan.count:,} vertices, {len(scan.points):,} points", icon="POINTCLOUD_DATA")
 
 
+class SCANPICK_PT_view(_Tab, bpy.types.Panel):
+    bl_idname = "SCANPICK_PT_view"
+    bl_label = "Overlay"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context: bpy.types.Context) -> None:
+        self.layout.prop(context.window_manager.scanpick_view, "show", text="")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, view = self.layout, context.window_manager.scanpick_view
+        layout.active = view.show
+        layout.row().prop(view, "mode", expand=True)
+        layout.use_property_split = True
+        layout.prop(view, "point_size")
+        layout.prop(view, "opacity", slider=True)
+        row = layout.row()
+        row.prop(view, "legend")
+        row.prop(view, "voxel")
+
+
 class SCANPICK_PT_export(_Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_export"
     bl_label = "Export"
@@ -175,4 +197,4 @@ class SCANPICK_PT_export(_Tab, bpy.types.Panel):
         column.operator("scanpick.export_objects", text="Export Objects…", icon="EXPORT")
 
 
-CLASSES = (SCANPICK_UL_objects, SCANPICK_PT_click, SCANPICK_PT_objects, SCANPICK_PT_scan, SCANPICK_PT_export, SCANPICK_PT_server)
+CLASSES = (SCANPICK_UL_objects, SCANPICK_PT_click, SCANPICK_PT_objects, SCANPICK_PT_view, SCANPICK_PT_scan, SCANPICK_PT_export, SCANPICK_PT_server)

@@ -1,0 +1,225 @@
+"""Clicks with the tool in the viewport: add, remove, hover, choose, accept."""
+
+import bpy
+import numpy as np
+from bpy.props import BoolProperty, IntProperty
+
+from ..overlay import markers, settings
+from ..scan import masks
+from ..scan.geometry import Geometry, coordinates
+from ..session import edits, journal
+from ..session.session import ClickError, redraw, session
+from ..tool import seeing
+from .click import press, target
+from .common import active_known, fail, poll_active, poll_scan, scan_object
+
+
+def _poll_view(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    if not poll_scan(cls, context):
+        return False
+    if context.mode != "OBJECT":
+        cls.poll_message_set("Go to Object Mode; in Edit Mode select vertices and press Add")
+        return False
+    return True
+
+
+def _sight(context: bpy.types.Context, event: bpy.types.Event, exact: bool) -> seeing.Sight | None:
+    """What of the active scan is under the mouse."""
+    obj = scan_object(context)
+    if context.region_data is None or not obj.visible_in_viewport_get(context.space_data):
+        return None
+    mouse = (event.mouse_region_x, event.mouse_region_y)
+    size = settings.get().point_size * context.preferences.system.pixel_size
+    return seeing.sight(obj, context.region, context.region_data, mouse, size, exact)
+
+
+def owner_of(geometry: Geometry, vertex: int) -> int:
+    """The number of the object that a vertex belongs to in Object Mode, -1 for none."""
+    attribute = geometry.data.attributes.get(masks.INSTANCE)
+    if attribute is None or attribute.data_type != "INT" or attribute.domain != "POINT":
+        return masks.NONE
+    return attribute.data[vertex].value
+
+
+class SCANPICK_OT_click(bpy.types.Operator):
+    """Click on the scan: the network finds the object under the cursor, or takes away from its mask"""
+
+    bl_idname = "scanpick.click"
+    bl_label = "Click"
+    bl_options = {"REGISTER"}
+
+    positive: BoolProperty(name="Add", description="Add to the object, or take away from it", default=True)
+    vertex: IntProperty(
+        name="Vertex", description="Index of the clicked vertex, for scripts", default=-1, options={"SKIP_SAVE"}
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return _poll_view(cls, context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        found = _sight(context, event, exact=True)
+        if found is None:
+            self.report({"INFO"}, "There is no point of the scan under the cursor")
+            return {"CANCELLED"}
+        self.vertex = found.vertex
+        return self._press(context, found.vertex, found.local)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        obj = scan_object(context)
+        count = Geometry(obj).count
+        if not 0 <= self.vertex < count:
+            return fail(self, obj.data, f"There is no vertex {self.vertex}: the scan has {count:,}.")
+        return self._press(context, self.vertex, tuple(float(c) for c in coordinates(obj.data)[self.vertex]))
+
+    def _press(self, context: bpy.types.Context, vertex: int, local: tuple[float, float, float]) -> set[str]:
+        obj = scan_object(context)
+        geometry = Geometry(obj)
+        if not np.isfinite(local).all():
+            return fail(self, obj.data, "This vertex has no valid position: click on another.")
+        owner = journal.state(geometry).get(owner_of(geometry, vertex))
+        number, _ = target(geometry)
+        if owner is not None and owner.locked and (owner.number == number or self.positive):
+            sentence = f"This belongs to “{owner.name}”, which is locked: unlock it to change it."
+            session.notice(obj.data.session_uid, "WARNING", sentence, "scanpick.object_unlock", owner.number)
+            self.report({"WARNING"}, sentence)
+            return {"CANCELLED"}
+        try:
+            press(obj, context.scene, np.array([local]), np.array([vertex]), np.array([vertex]), self.positive)
+        except ClickError as error:
+            return fail(self, obj.data, str(error))
+        redraw()
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_hover(bpy.types.Operator):
+    """Show the vertex that a click would hit"""
+
+    bl_idname = "scanpick.hover"
+    bl_label = "Hover"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.mode == "OBJECT" and scan_object(context) is not None and context.region_data is not None
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        found = _sight(context, event, exact=False)
+        obj = scan_object(context)
+        before = markers.hover
+        markers.hover = None
+        if found is not None:
+            markers.hover = markers.Hover(
+                context.region.as_pointer(), obj.session_uid, found.local, not event.ctrl
+            )
+        if markers.hover != before:
+            context.area.tag_redraw()
+            if before is not None and before.region != context.region.as_pointer():
+                redraw()
+        return {"PASS_THROUGH"}
+
+
+class SCANPICK_OT_choose(bpy.types.Operator):
+    """Choose the object under the cursor; the next clicks belong to it"""
+
+    bl_idname = "scanpick.choose"
+    bl_label = "Choose Object"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return _poll_view(cls, context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        found = _sight(context, event, exact=True)
+        geometry = Geometry(scan_object(context))
+        number = owner_of(geometry, found.vertex) if found is not None else masks.NONE
+        known = journal.state(geometry).get(number)
+        if known is None:
+            self.report({"INFO"}, "There is no object under the cursor")
+            return {"CANCELLED"}
+        edits.activate(geometry, number)
+        self.report({"INFO"}, f"Clicks now belong to “{known.name}”")
+        redraw()
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_next_object(bpy.types.Operator):
+    """Leave this object as it is; the next click starts a new one"""
+
+    bl_idname = "scanpick.next_object"
+    bl_label = "Next Object"
+    bl_options = {"REGISTER", "UNDO"}
+
+    accept: BoolProperty(name="Lock", description="Lock the object, so that no other takes its vertices")
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        if properties.accept:
+            return "Accept: lock this object, so that no other takes its vertices; the next click starts a new one"
+        return cls.__doc__
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_active(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        geometry, known = active_known(context)
+        if session.pending.of_object(geometry.data.session_uid, known.number):
+            return fail(self, geometry.data, "A mask is still on its way: wait for it, or take the click back.")
+        if self.accept and not known.locked:
+            journal.write(geometry, [("set", known.number, {"locked": True})])
+            geometry.changed()
+            edits.refresh_list(geometry)
+        edits.choose_none(geometry)
+        self.report({"INFO"}, f"“{known.name}” is {'accepted' if self.accept else 'left'}: click on the next object")
+        redraw()
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_object_unlock(bpy.types.Operator):
+    """Unlock the object that was just clicked on, and choose it"""
+
+    bl_idname = "scanpick.object_unlock"
+    bl_label = "Unlock"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_scan(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        geometry = Geometry(scan_object(context))
+        notice = session.notices.get(geometry.data.session_uid)
+        known = journal.state(geometry).get(notice.number) if notice is not None else None
+        if known is None:
+            return {"CANCELLED"}
+        journal.write(geometry, [("set", known.number, {"locked": False})])
+        geometry.changed()
+        edits.refresh_list(geometry)
+        edits.activate(geometry, known.number)
+        session.notice(geometry.data.session_uid, "INFO", f"“{known.name}” is unlocked and chosen")
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_toggle_colors(bpy.types.Operator):
+    """Switch between the scan's own colours and the objects' colours"""
+
+    bl_idname = "scanpick.toggle_colors"
+    bl_label = "Toggle Colours"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        view = settings.get()
+        view.mode = "LABELS" if view.mode == "RGB" else "RGB"
+        return {"FINISHED"}
+
+
+CLASSES = (
+    SCANPICK_OT_click,
+    SCANPICK_OT_hover,
+    SCANPICK_OT_choose,
+    SCANPICK_OT_next_object,
+    SCANPICK_OT_object_unlock,
+    SCANPICK_OT_toggle_colors,
+)

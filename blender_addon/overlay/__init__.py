@@ -1,0 +1,1 @@
+"""What is drawn over the viewport: points, masks, markers, the voxel cube, the legend."""

@@ -1,0 +1,91 @@
+"""A scan on the graphics card: positions and colours stay there, masks change only the labels."""
+
+import bpy
+import gpu
+import numpy as np
+
+from ..scan.colors import read_colors
+from ..scan.geometry import Geometry, coordinates
+from ..scan.masks import read_instance
+
+MAX_POINTS = 4_000_000
+"""Of larger scans every n-th point is drawn."""
+
+
+class Cloud:
+    """Buffers of one mesh or point cloud."""
+
+    def __init__(self, geometry: Geometry):
+        with geometry.snapshot() as data:
+            self.raw = coordinates(data)
+            colors = read_colors(data, textures=False).values
+            triangles = _triangles(data)
+        self.step = max(1, -(-len(self.raw) // MAX_POINTS))
+        self.labels = read_instance(geometry)
+        self.colored = colors is not None
+        self._drawn_labels: np.ndarray | None = None
+        self._static = _static_buffer(self.raw[:: self.step], colors[:: self.step] if colors is not None else None)
+        self._triangles = triangles
+        self._elements = None
+        if triangles is not None and len(triangles):
+            self._elements = gpu.types.GPUIndexBuf(type="TRIS", seq=triangles)
+        self._points = self._faces = None
+
+    @property
+    def has_faces(self) -> bool:
+        return self._triangles is not None and len(self._triangles) > 0
+
+    def points(self) -> gpu.types.GPUBatch:
+        """All points, with the labels as they are now."""
+        self._refresh()
+        return self._points
+
+    def faces(self) -> gpu.types.GPUBatch | None:
+        """All triangles, with the labels as they are now; None for a cloud."""
+        self._refresh()
+        return self._faces
+
+    def _refresh(self) -> None:
+        if self._drawn_labels is self.labels:
+            return
+        labels = self.labels[:: self.step].astype(np.float32)
+        layout = gpu.types.GPUVertFormat()
+        layout.attr_add(id="label", comp_type="F32", len=1, fetch_mode="FLOAT")
+        buffer = gpu.types.GPUVertBuf(layout, len(labels))
+        buffer.attr_fill("label", labels)
+        self._points = gpu.types.GPUBatch(type="POINTS", buf=self._static)
+        self._points.vertbuf_add(buffer)
+        if self._elements is not None and self.step == 1:
+            self._faces = gpu.types.GPUBatch(type="TRIS", buf=self._static, elem=self._elements)
+            self._faces.vertbuf_add(buffer)
+        self._drawn_labels = self.labels
+
+
+def _triangles(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray | None:
+    if not isinstance(data, bpy.types.Mesh) or not len(data.polygons):
+        return None
+    data.calc_loop_triangles()
+    flat = np.empty(len(data.loop_triangles) * 3, dtype=np.int32)
+    data.loop_triangles.foreach_get("vertices", flat)
+    return flat.reshape(-1, 3)
+
+
+def _static_buffer(positions: np.ndarray, colors: np.ndarray | None) -> gpu.types.GPUVertBuf:
+    layout = gpu.types.GPUVertFormat()
+    layout.attr_add(id="position", comp_type="F32", len=3, fetch_mode="FLOAT")
+    layout.attr_add(id="color", comp_type="U8", len=4, fetch_mode="INT_TO_FLOAT_UNIT")
+    buffer = gpu.types.GPUVertBuf(layout, len(positions))
+    buffer.attr_fill("position", np.ascontiguousarray(positions))
+    rgba = np.full((len(positions), 4), 255, dtype=np.uint8)
+    rgba[:, :3] = colors if colors is not None else _by_height(positions)
+    buffer.attr_fill("color", rgba)
+    return buffer
+
+
+def _by_height(positions: np.ndarray) -> np.ndarray:
+    """Greys by height for scans without colours, so that their shape can be seen at all."""
+    height = positions[:, 2]
+    finite = height[np.isfinite(height)]
+    low, high = np.percentile(finite, [1, 99]) if finite.size else (0.0, 1.0)
+    share = np.clip((np.nan_to_num(height) - low) / max(high - low, 1e-9), 0, 1)
+    return (80 + 140 * share)[:, None].astype(np.uint8)

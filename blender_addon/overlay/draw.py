@@ -1,0 +1,198 @@
+"""Draw handlers of the 3D viewport. They never let an error out: one would be printed with every frame."""
+
+import time
+
+import bpy
+import gpu
+import numpy as np
+
+from ..scan.geometry import Geometry, coordinates
+from ..session import edits, journal
+from ..session.session import session
+from ..tool.seeing import view_of
+from . import markers, settings, shader
+from .cloud import Cloud
+
+SMALLEST_CLOUD = 500  # face-less meshes with fewer vertices are no scans, and are left to Blender
+BIAS = 5e-5  # towards the eye, in clip space: over Blender's own dots
+GREY = (0.22, 0.22, 0.22)
+
+_clouds: dict[int, Cloud] = {}
+_suspects: set[int] = set()
+_palettes: dict[int, tuple[tuple, gpu.types.GPUTexture]] = {}
+_handles: list[object] = []
+_failed = ""
+
+
+def suspect(data_uid: int) -> None:
+    """Positions or colours of a scan may have changed."""
+    if data_uid in _clouds:
+        _suspects.add(data_uid)
+
+
+def forget_all() -> None:
+    _clouds.clear()
+    _suspects.clear()
+    _palettes.clear()
+
+
+def _labels_changed(data_uid: int, instance: np.ndarray) -> None:
+    cloud = _clouds.get(data_uid)
+    if cloud is not None and len(cloud.labels) == len(instance):
+        cloud.labels = instance
+    elif cloud is not None:
+        _clouds.pop(data_uid)
+
+
+def _cloud(obj: bpy.types.Object) -> Cloud | None:
+    uid = obj.data.session_uid
+    known = _clouds.get(uid)
+    if known is not None and uid in _suspects and not obj.data.is_editmode if obj.type == "MESH" else False:
+        _suspects.discard(uid)
+        if not np.array_equal(coordinates(obj.data), known.raw, equal_nan=True):
+            known = None
+    if known is None:
+        geometry = Geometry(obj)
+        if not geometry.count:
+            return None
+        known = _clouds[uid] = Cloud(geometry)
+    return known
+
+
+def is_drawn(obj: bpy.types.Object) -> bool:
+    """Whether the overlay draws this object: scans that were clicked on, and clouds that Blender shows black."""
+    if obj.type not in ("MESH", "POINTCLOUD") or obj.data is None:
+        return False
+    if journal.has_journal(obj.data):
+        return True
+    if obj.type == "POINTCLOUD" or len(obj.data.polygons):
+        return False
+    return obj.data.is_editmode or len(obj.data.vertices) >= SMALLEST_CLOUD
+
+
+def drawn_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
+    space = context.space_data
+    return [
+        obj for obj in context.view_layer.objects if is_drawn(obj) and obj.visible_in_viewport_get(space)
+    ]
+
+
+def palette(obj: bpy.types.Object, view: settings.ScanpickView) -> np.ndarray:
+    """float32 (K, 4) sRGB: tint of every label; row 0 is for what belongs to nobody. Alpha is the tint's strength."""
+    scan = obj.data.scanpick
+    highest = max((item.number for item in scan.objects), default=0)
+    colors = np.zeros((highest + 2, 4), dtype=np.float32)
+    active = scan.active_item()
+    if view.mode == "LABELS":
+        colors[0] = (*GREY, 0.6)
+    elif view.mode == "LEFT":
+        colors[1:] = (*GREY, 0.92)
+    for item in scan.objects:
+        strength = max(view.opacity, 0.05) if item.visible else 0.0
+        if view.mode == "LABELS":
+            colors[item.number + 1] = (*_to_srgb(item.color), strength)
+        elif view.mode == "RGB" and active is not None and item.number == active.number:
+            colors[item.number + 1] = (*_to_srgb(item.color), strength)
+    return colors
+
+
+def _to_srgb(linear: bpy.types.bpy_prop_array) -> list[float]:
+    return [c * 12.92 if c <= 0.0031308 else 1.055 * c ** (1 / 2.4) - 0.055 for c in linear]
+
+
+def _palette_texture(obj: bpy.types.Object, view: settings.ScanpickView) -> gpu.types.GPUTexture:
+    colors = palette(obj, view)
+    key = (colors.shape, colors.tobytes())
+    known = _palettes.get(obj.data.session_uid)
+    if known is None or known[0] != key:
+        known = _palettes[obj.data.session_uid] = (key, shader.palette_texture(colors))
+    return known[1]
+
+
+def _draw_view() -> None:
+    context = bpy.context
+    view = settings.get()
+    if not view.show or not context.space_data.overlay.show_overlays:
+        return
+    region_3d = context.region_data
+    xray = context.space_data.shading.show_xray and context.space_data.shading.type in ("SOLID", "WIREFRAME")
+    gpu.state.program_point_size_set(True)
+    gpu.state.blend_set("ALPHA")
+    gpu.state.depth_test_set("NONE" if xray else "LESS_EQUAL")
+    gpu.state.depth_mask_set(not xray)
+    try:
+        for obj in drawn_objects(context):
+            cloud = _cloud(obj)
+            if cloud is not None:
+                _draw_cloud(obj, cloud, view, region_3d, context.region, xray)
+    finally:
+        gpu.state.program_point_size_set(False)
+        gpu.state.blend_set("NONE")
+        gpu.state.depth_test_set("NONE")
+        gpu.state.depth_mask_set(False)
+
+
+def _draw_cloud(
+    obj: bpy.types.Object,
+    cloud: Cloud,
+    view: settings.ScanpickView,
+    region_3d: bpy.types.RegionView3D,
+    region: bpy.types.Region,
+    xray: bool,
+) -> None:
+    program = shader.get()
+    program.bind()
+    program.uniform_float("matrix", region_3d.perspective_matrix @ obj.matrix_world)
+    program.uniform_float("point_size", view.point_size * bpy.context.preferences.system.pixel_size)
+    program.uniform_float("opacity", 0.4 if xray else 1.0)
+    program.uniform_bool("faces", [cloud.has_faces])
+    # in Edit Mode Blender's own dots tell what is selected: stay behind them
+    program.uniform_float("bias", -BIAS if obj.mode == "EDIT" else BIAS)
+    program.uniform_sampler("palette", _palette_texture(obj, view))
+    clip = shader.clip_buffer(view_of(region, region_3d, obj).planes)
+    program.uniform_block("clip", clip)
+    if not cloud.has_faces:
+        cloud.points().draw(program)
+    elif cloud.faces() is not None:
+        gpu.state.depth_mask_set(False)
+        cloud.faces().draw(program)
+        gpu.state.depth_mask_set(not xray)
+
+
+def _guarded(draw) -> None:
+    global _failed
+    try:
+        draw()
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        if text != _failed:  # once, not with every frame
+            _failed = text
+            import traceback
+
+            traceback.print_exc()
+
+
+def _draw_pixels() -> None:
+    context = bpy.context
+    view = settings.get()
+    if view.show and context.space_data.overlay.show_overlays:
+        markers.draw(context, view, session, time.monotonic())
+
+
+def register() -> None:
+    settings.register()
+    edits.instance_listeners.append(_labels_changed)
+    if not bpy.app.background:
+        add = bpy.types.SpaceView3D.draw_handler_add
+        _handles.append(add(_guarded, (_draw_view,), "WINDOW", "POST_VIEW"))
+        _handles.append(add(_guarded, (_draw_pixels,), "WINDOW", "POST_PIXEL"))
+
+
+def unregister() -> None:
+    for handle in _handles:
+        bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
+    _handles.clear()
+    edits.instance_listeners.remove(_labels_changed)
+    forget_all()
+    shader.release()
+    settings.unregister()

@@ -1,0 +1,1 @@
+"""The click tool: picking, hovering, keys."""

@@ -1,0 +1,117 @@
+"""The tool in the viewport's toolbar, its keys, and what the status bar says while it is active."""
+
+import bpy
+
+from ..overlay import markers
+from ..session.session import redraw
+
+IDNAME = "scanpick.click_tool"
+
+KEYS = (
+    ("scanpick.hover", {"type": "MOUSEMOVE", "value": "ANY", "any": True}, None),
+    ("scanpick.click", {"type": "LEFTMOUSE", "value": "PRESS"}, {"properties": [("positive", True)]}),
+    ("scanpick.click", {"type": "LEFTMOUSE", "value": "PRESS", "ctrl": True}, {"properties": [("positive", False)]}),
+    ("scanpick.choose", {"type": "LEFTMOUSE", "value": "PRESS", "shift": True}, None),
+    ("scanpick.next_object", {"type": "RET", "value": "PRESS"}, {"properties": [("accept", True)]}),
+    ("scanpick.next_object", {"type": "NUMPAD_ENTER", "value": "PRESS"}, {"properties": [("accept", True)]}),
+    ("scanpick.next_object", {"type": "E", "value": "PRESS"}, {"properties": [("accept", False)]}),
+    ("scanpick.take_back", {"type": "BACK_SPACE", "value": "PRESS"}, None),
+    ("scanpick.toggle_colors", {"type": "V", "value": "PRESS"}, None),
+)
+"""Keys while the tool is active; every one can be changed in Preferences > Keymap. In Blender's own keymap and the
+industry-compatible one E, V and Return do nothing in Object Mode, and Backspace at most deletes the object, which the
+tool had better not do. Alt stays free for Emulate 3 Button Mouse, H for hiding, the digits for collections."""
+
+STATUS = (
+    ("MOUSE_LMB", "", "Add"),
+    ("MOUSE_LMB", "EVENT_CTRL", "Remove"),
+    ("MOUSE_LMB", "EVENT_SHIFT", "Choose Object"),
+    ("EVENT_RETURN", "", "Accept"),
+    ("EVENT_E", "", "Next Object"),
+    ("EVENT_BACKSPACE", "", "Take Back"),
+    ("EVENT_V", "", "Colours"),
+)
+
+_keymap_items: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
+_told: set[str] = set()
+
+
+class SCANPICK_TOOL_click(bpy.types.WorkSpaceTool):
+    """Toolbar entry."""
+
+    bl_space_type = "VIEW_3D"
+    bl_context_mode = "OBJECT"
+    bl_idname = IDNAME
+    bl_label = "Scanpick"
+    bl_description = (
+        "Click objects out of a scan.\n"
+        "Click adds, Ctrl-click removes, Enter accepts and goes to the next object"
+    )
+    bl_icon = "ops.generic.select_circle"
+    bl_widget = None
+    bl_keymap = KEYS
+
+    @staticmethod
+    def draw_settings(context: bpy.types.Context, layout: bpy.types.UILayout, tool: bpy.types.WorkSpaceTool) -> None:
+        obj = context.object
+        if obj is None or obj.type not in ("MESH", "POINTCLOUD"):
+            layout.label(text="Select a scan first", icon="INFO")
+            return
+        item = obj.data.scanpick.active_item()
+        layout.label(text=item.name if item is not None else "New object")
+        layout.operator("scanpick.next_object", text="Accept", icon="CHECKMARK").accept = True
+        layout.prop(context.window_manager.scanpick_view, "mode", expand=True)
+
+
+def is_active(context: bpy.types.Context, workspace: bpy.types.WorkSpace) -> bool:
+    tool = workspace.tools.from_space_view3d_mode("OBJECT", create=False)
+    return tool is not None and tool.idname == IDNAME and context.mode == "OBJECT"
+
+
+def _draw_status(header: bpy.types.Header, context: bpy.types.Context) -> None:
+    row = header.layout.row(align=False)
+    for icon, modifier, text in STATUS:
+        part = row.row(align=True)
+        if modifier:
+            part.label(text="", icon=modifier)
+        part.label(text=text, icon=icon)
+    if bpy.context.preferences.inputs.use_mouse_emulate_3_button:
+        row.label(text="Alt + Drag: Orbit")
+
+
+def update_status() -> None:
+    """Tell the keys in the status bar of every workspace where the tool is active; called from the timer."""
+    for window in bpy.context.window_manager.windows:
+        workspace = window.workspace
+        with bpy.context.temp_override(window=window):
+            active = is_active(bpy.context, workspace)
+        if active and workspace.name not in _told:
+            workspace.status_text_set(_draw_status)
+            _told.add(workspace.name)
+        elif not active and workspace.name in _told:
+            workspace.status_text_set(None)
+            _told.discard(workspace.name)
+            if markers.hover is not None:
+                markers.hover = None
+                redraw()
+
+
+def register() -> None:
+    bpy.utils.register_tool(SCANPICK_TOOL_click, after={"builtin.select_lasso"}, separator=True)
+    configuration = bpy.context.window_manager.keyconfigs.addon
+    if configuration is not None:
+        keymap = configuration.keymaps.new(name="3D View", space_type="VIEW_3D")
+        # an undo while a mask is on its way takes back that click: it is the newest thing the artist did
+        item = keymap.keymap_items.new("scanpick.cancel_pending", "Z", "PRESS", ctrl=True)
+        _keymap_items.append((keymap, item))
+
+
+def unregister() -> None:
+    for keymap, item in _keymap_items:
+        keymap.keymap_items.remove(item)
+    _keymap_items.clear()
+    for workspace in bpy.data.workspaces:
+        if workspace.name in _told:
+            workspace.status_text_set(None)
+    _told.clear()
+    bpy.utils.unregister_tool(SCANPICK_TOOL_click)

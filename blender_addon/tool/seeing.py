@@ -1,0 +1,143 @@
+"""What lies under the mouse: vertices of clouds by projection, places on meshes by rays; kept between moves."""
+
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_3d
+from mathutils import Matrix, Vector
+from mathutils.bvhtree import BVHTree
+
+from ..scan.geometry import coordinates
+from .picking import Projection, View
+
+HOVER_LIMIT = 3_000_000  # points that a view change projects while hovering; a click looks at all
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A place on the scan: `vertex` is the vertex seen, or the face's corner nearest to it; `local` the mesh's own
+    coordinates of what was hit."""
+
+    vertex: int
+    local: tuple[float, float, float]
+
+
+@dataclass
+class _Shape:
+    """What is kept of an object between moves of the mouse."""
+
+    raw: np.ndarray
+    axes: np.ndarray  # float32 (3, M), of every `step`-th vertex
+    step: int
+    tree: BVHTree | None
+    projections: dict[int, Projection]
+    suspect: bool = False
+
+
+_shapes: dict[int, _Shape] = {}
+
+
+def suspect(data_uid: int) -> None:
+    """The geometry of a scan may have changed: look again before the next use. Masks count as geometry in Blender."""
+    if data_uid in _shapes:
+        _shapes[data_uid].suspect = True
+
+
+def forget_all() -> None:
+    _shapes.clear()
+
+
+def _shape(obj: bpy.types.Object) -> _Shape:
+    known = _shapes.get(obj.data.session_uid)
+    if known is not None and not known.suspect:
+        return known
+    raw = coordinates(obj.data)
+    if known is not None and np.array_equal(raw, known.raw, equal_nan=True):
+        known.suspect = False
+        return known
+    tree = None
+    if obj.type == "MESH" and len(obj.data.polygons):
+        tree = BVHTree.FromObject(obj, bpy.context.evaluated_depsgraph_get())
+    step = max(1, -(-len(raw) // HOVER_LIMIT))
+    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, tree, {})
+    _shapes[obj.data.session_uid] = shape
+    return shape
+
+
+def view_of(region: bpy.types.Region, region_3d: bpy.types.RegionView3D, obj: bpy.types.Object) -> View:
+    """How the region sees the object's own coordinates."""
+    world = np.array(obj.matrix_world, dtype=np.float64)
+    matrix = np.array(region_3d.perspective_matrix, dtype=np.float64) @ world
+    planes = np.empty((0, 4))
+    if region_3d.use_clip_planes:
+        planes = np.array([list(p) for p in region_3d.clip_planes][:4], dtype=np.float64) @ world
+    return View(matrix, (region.width, region.height), planes)
+
+
+def sight(
+    obj: bpy.types.Object,
+    region: bpy.types.Region,
+    region_3d: bpy.types.RegionView3D,
+    mouse: tuple[float, float],
+    point_size: float,
+    exact: bool,
+) -> Sight | None:
+    """What of the object is seen at `mouse` (pixels of the region); None for nothing.
+
+    Args:
+        point_size: pixels that the overlay draws a point with; what is drawn under the cursor is what is meant.
+        exact: look at all points of a scan that is too large for that on every view change.
+    """
+    shape = _shape(obj)
+    if shape.tree is not None:
+        return _hit(obj, shape, region, region_3d, mouse)
+    view = view_of(region, region_3d, obj)
+    key = region.as_pointer()
+    projection = shape.projections.get(key)
+    step = shape.step
+    if exact and step > 1:
+        projection, step = Projection(np.ascontiguousarray(shape.raw.T), view), 1
+    elif projection is None or not projection.view.same_as(view):
+        projection = Projection(shape.axes, view)
+        shape.projections[key] = projection
+    vertex = projection.pick(*mouse, drawn_radius=point_size / 2 + 0.5)
+    if vertex < 0:
+        return None
+    vertex *= step
+    x, y, z = (float(c) for c in shape.raw[vertex])
+    return Sight(vertex, (x, y, z))
+
+
+def _hit(
+    obj: bpy.types.Object,
+    shape: _Shape,
+    region: bpy.types.Region,
+    region_3d: bpy.types.RegionView3D,
+    mouse: tuple[float, float],
+) -> Sight | None:
+    to_local: Matrix = obj.matrix_world.inverted_safe()
+    origin = region_2d_to_origin_3d(region, region_3d, mouse)
+    direction = region_2d_to_vector_3d(region, region_3d, mouse)
+    start = to_local @ origin
+    ray = (to_local.to_3x3() @ direction).normalized()
+    for _ in range(64):
+        place, _, _, _ = shape.tree.ray_cast(start, ray)
+        if place is None:
+            return None
+        if not _clipped(region_3d, obj.matrix_world @ place):
+            return Sight(_nearest(shape, place), (place.x, place.y, place.z))
+        start = place + ray * max(1e-5, place.length * 1e-6)
+    return None
+
+
+def _clipped(region_3d: bpy.types.RegionView3D, world: Vector) -> bool:
+    if not region_3d.use_clip_planes:
+        return False
+    return any(Vector(p[:3]).dot(world) + p[3] <= 0 for p in list(region_3d.clip_planes)[:4])
+
+
+def _nearest(shape: _Shape, place: Vector) -> int:
+    """The vertex nearest to a place on a face."""
+    squared = sum((axis - np.float32(c)) ** 2 for axis, c in zip(shape.axes, place, strict=True))
+    return int(np.nanargmin(squared)) * shape.step
