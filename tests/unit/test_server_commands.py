@@ -1,0 +1,216 @@
+"""The commands that run and use the server, with the shipped weights and the real network."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from light_server import connected, free_port, stop
+
+from inference_server.data.scans import Scan, write_ply
+from inference_server.predictor import Predictor
+from inference_server.wire import location
+from inference_server.wire.client import RequestError
+from inference_server.wire.protocol import Click, ErrorCode
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SIZE = {"voxel_size": 0.05}
+
+
+def a_room() -> Scan:
+    """A floor of 3 m x 3 m with a red box on it."""
+    rng = np.random.default_rng(0)
+    floor = np.column_stack([rng.uniform(0, 3, (9000, 2)), rng.normal(0, 0.003, 9000)])
+    box = rng.uniform(0, 0.5, (4000, 3))
+    box[np.arange(4000), rng.integers(0, 3, 4000)] = 0.5
+    positions = np.vstack([floor, box + [1.2, 1.2, 0]]).astype(np.float32)
+    colors = np.full((13_000, 3), 150, np.uint8)
+    colors[9000:] = [180, 40, 40]
+    return Scan(positions, colors)
+
+
+CLICKS = [Click((1.45, 1.45, 0.5), True, -1), Click((0.4, 0.4, 0.0), False, -1)]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {**os.environ, "SCANPICK_CONFIG": str(tmp_path_factory.mktemp("config")), "OMP_NUM_THREADS": "1"}
+
+
+def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "inference_server", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def served(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `serve` with the shipped weights."""
+    address, said = f"tcp://127.0.0.1:{free_port()}", tmp_path_factory.mktemp("serve") / "said.txt"
+    command = [sys.executable, "-m", "inference_server", "serve", "--address", address, "--device", "cpu"]
+    with said.open("w") as output:
+        process = subprocess.Popen([*command, "--threads", "1"], cwd=REPOSITORY, env=environment, stdout=output)
+        with connected(address):
+            pass
+        yield address
+        stop(process)
+    assert re.fullmatch(
+        rf"Serving on {address}: cpu, rooms-small-rgb, torch engine, scanpick [\d.]+\. Ctrl\+C stops it\.\n",
+        said.read_text(),
+    )
+    assert process.returncode == 0
+
+
+def test_the_servers_mask_is_the_predictors(served):
+    room = a_room()
+    predictor = Predictor(device="cpu")
+    predictor.set_scene(room.positions, room.colors, 0.05)
+    expected = predictor.predict(CLICKS)
+    with connected(served) as client:
+        scene = client.put_scene(room.positions, room.colors)
+        first = client.wait(client.predict(scene, "box", CLICKS, probabilities=True, **SIZE), 60)
+        again = client.wait(client.predict(scene, "box", CLICKS, probabilities=True, **SIZE), 60)
+        assert client.server.limits["points"] == 50_000_000
+    for answer in (first, again):
+        assert (answer.mask == expected.mask).all()
+        assert (answer.probabilities == expected.probabilities).all()
+    assert {"network", "region", "server", "wire"} <= set(first.timing)
+
+
+def test_a_scan_without_colours(served):
+    room = a_room()
+    with connected(served) as client:
+        scene = client.put_scene(room.positions)
+        assert client.wait(client.predict(scene, "box", CLICKS, **SIZE), 60).mask.any()
+
+
+def test_two_voxel_sizes_of_one_scene(served):
+    room = a_room()
+    with connected(served) as client:
+        scene = client.put_scene(room.positions, room.colors)
+        sizes = (0.05, 0.03, 0.05)
+        masks = [client.wait(client.predict(scene, "box", CLICKS, voxel_size=size), 60).mask for size in sizes]
+        assert (masks[0] == masks[2]).all()
+
+
+@pytest.mark.parametrize(
+    ("positions", "clicks", "words"),
+    [
+        (np.zeros((1, 3)), CLICKS, "1 points"),
+        (np.zeros((9, 3)), CLICKS, "All points lie within"),
+        (np.array([[0, 0, np.nan], [1, 1, 1]]), CLICKS, "no finite position"),
+        (np.array([[0, 0, 0], [1e7, 0, 0]]), CLICKS, "wide"),
+        (a_room().positions, [Click((900.0, 0.0, 0.0), True)], "near the click"),
+    ],
+)
+def test_scans_and_clicks_that_make_no_sense_get_the_predictors_sentence(served, positions, clicks, words):
+    with connected(served) as client:
+        request = client.predict(client.put_scene(positions), "x", clicks, **SIZE)
+        with pytest.raises(RequestError) as caught:
+            client.wait(request, 60)
+        assert caught.value.code is ErrorCode.BAD_REQUEST and words in caught.value.message
+
+
+def test_segment_gives_the_same_masks_here_and_on_the_server(served, environment, tmp_path):
+    room = a_room()
+    write_ply(tmp_path / "room.ply", room)
+    clicks = [{"position": list(click.position), "positive": click.positive} for click in CLICKS]
+    (tmp_path / "clicks.json").write_text(json.dumps({"objects": [{"name": "box", "clicks": clicks}]}))
+    results = []
+    for name, more in (("here", ["--device", "cpu"]), ("there", ["--server", served])):
+        out, figures = tmp_path / f"{name}.npz", tmp_path / f"{name}.json"
+        scan = [tmp_path / "room.ply", "--clicks", tmp_path / "clicks.json", "--out", out, "--json", figures]
+        done = run(environment, "segment", *scan, *more)
+        assert done.returncode == 0, done.stderr
+        results.append(dict(np.load(out)))
+        report = json.loads(figures.read_text())
+        assert report["objects"][0]["name"] == "box" and report["objects"][0]["seconds"]["total"] > 0
+        assert report["objects"][0]["vertices"] == results[-1]["masks"].sum()
+    here, there = results
+    assert list(here["names"]) == ["box"] and here["masks"].shape == (1, 13_000)
+    assert (here["masks"] == there["masks"]).all()
+    assert (here["instance"] == np.where(here["masks"][0], 0, -1)).all()
+
+
+def test_status_on_the_screen_and_as_json(served, environment, tmp_path):
+    done = run(environment, "status", "--address", served)
+    assert done.returncode == 0 and "rooms-small-rgb" in done.stdout and "Workers" in done.stdout
+    assert run(environment, "status", "--address", served, "--json", tmp_path / "state.json").returncode == 0
+    state = json.loads((tmp_path / "state.json").read_text())
+    assert state["ready"] and state["workers"][0]["state"] == "idle"
+
+
+def test_a_second_server_is_refused_with_a_sentence(served, environment):
+    done = run(environment, "serve", "--address", served)
+    assert done.returncode == 2
+    assert "already uses" in done.stderr and "--address" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--address", "tcp://0.0.0.0:47611"], "keys"),
+        (["serve", "--address", "47600"], "is no address"),
+        (["serve", "--keys", "nowhere"], "can't be read"),
+        (["status", "--address", "tcp://127.0.0.1:9", "--server-key", "x"], "both"),
+        (["segment", "none.ply", "--clicks", "none.json", "--out", "x.npz"], "no scan file"),
+    ],
+)
+def test_mistakes_get_a_sentence(environment, arguments, words):
+    done = run(environment, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_keys_that_the_command_makes_open_the_server(environment, tmp_path):
+    assert run(environment, "keys", "--folder", tmp_path, "--client", "anna").returncode == 0
+    address = f"tcp://0.0.0.0:{free_port()}"
+    command = [sys.executable, "-m", "inference_server", "serve", "--address", address, "--keys", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        here = address.replace("0.0.0.0", "127.0.0.1")
+        keys = ["--server-key", tmp_path / "server.key", "--client-key", tmp_path / "clients" / "anna.key_secret"]
+        deadline = time.monotonic() + 60
+        while (done := run(environment, "status", "--address", here, *keys)).returncode:
+            assert time.monotonic() < deadline, done.stderr
+        assert "Clients" in done.stdout
+    finally:
+        stop(process)
+
+
+class TestInstallationRecord:
+    @pytest.fixture(autouse=True)
+    def config(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("SCANPICK_CONFIG", str(tmp_path / "config"))
+        return tmp_path / "config"
+
+    def test_is_read_as_it_was_written(self):
+        installation = location.Installation(sys.executable, str(REPOSITORY))
+        file = location.write(installation)
+        assert location.read() == installation and installation.problem is None
+        assert installation.command == [sys.executable, "-m", "inference_server", "serve"]
+        assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+    def test_is_none_where_there_is_none_or_it_is_damaged(self, config):
+        assert location.read() is None
+        location.write(location.Installation("p", "f"))
+        for damage in ("", "{", "[]", "{}", '{"python": 1, "folder": "f", "arguments": []}'):
+            location.record_file().write_text(damage)
+            assert location.read() is None
+
+    def test_says_what_is_gone(self, tmp_path):
+        assert "Python is gone" in location.Installation(str(tmp_path / "python"), str(tmp_path)).problem
+        assert "folder is gone" in location.Installation(sys.executable, str(tmp_path / "gone")).problem
+
+    @pytest.mark.parametrize("system", ["win32", "darwin", "linux"])
+    def test_lies_in_the_users_settings_folder(self, system, monkeypatch):
+        monkeypatch.delenv("SCANPICK_CONFIG")
+        monkeypatch.setattr(sys, "platform", system)
+        assert "scanpick" in str(location.record_file()).lower()
