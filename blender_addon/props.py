@@ -48,7 +48,7 @@ class ScanpickObject(bpy.types.PropertyGroup):
     color: FloatVectorProperty(
         name="Colour",
         description="Colour of the object's mask in the viewport",
-        subtype="COLOR",
+        subtype="COLOR_GAMMA",  # sRGB, as the overlay and the files have it
         min=0.0,
         max=1.0,
         default=(1.0, 0.5, 0.1),

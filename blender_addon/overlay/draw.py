@@ -90,14 +90,10 @@ def palette(obj: bpy.types.Object, view: settings.ScanpickView) -> np.ndarray:
     for item in scan.objects:
         strength = max(view.opacity, 0.05) if item.visible else 0.0
         if view.mode == "LABELS":
-            colors[item.number + 1] = (*_to_srgb(item.color), strength)
+            colors[item.number + 1] = (*item.color, strength)
         elif view.mode == "RGB" and active is not None and item.number == active.number:
-            colors[item.number + 1] = (*_to_srgb(item.color), strength)
+            colors[item.number + 1] = (*item.color, strength)
     return colors
-
-
-def _to_srgb(linear: bpy.types.bpy_prop_array) -> list[float]:
-    return [c * 12.92 if c <= 0.0031308 else 1.055 * c ** (1 / 2.4) - 0.055 for c in linear]
 
 
 def _palette_texture(obj: bpy.types.Object, view: settings.ScanpickView) -> gpu.types.GPUTexture:

@@ -159,8 +159,7 @@ def _draw_legend(shapes: _Shapes, context: bpy.types.Context, obj: bpy.types.Obj
     items = _legend_items(obj)
     x, y = _legend_corner(context, len(items), scale)
     for line, item in enumerate(items):
-        srgb = [c * 12.92 if c <= 0.0031308 else 1.055 * c ** (1 / 2.4) - 0.055 for c in item.color]
-        shapes.box(x, y - line * 18 * scale, 11 * scale, 11 * scale, (*srgb, 1.0))
+        shapes.box(x, y - line * 18 * scale, 11 * scale, 11 * scale, (*item.color, 1.0))
 
 
 def _draw_names(context: bpy.types.Context, obj: bpy.types.Object, scale: float) -> None:

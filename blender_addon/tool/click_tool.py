@@ -75,6 +75,7 @@ def _draw_status(header: bpy.types.Header, context: bpy.types.Context) -> None:
         if modifier:
             part.label(text="", icon=modifier)
         part.label(text=text, icon=icon)
+        part.separator(factor=1.5)
     if bpy.context.preferences.inputs.use_mouse_emulate_3_button:
         row.label(text="Alt + Drag: Orbit")
 
@@ -97,7 +98,7 @@ def update_status() -> None:
 
 
 def register() -> None:
-    bpy.utils.register_tool(SCANPICK_TOOL_click, after={"builtin.select_lasso"}, separator=True)
+    bpy.utils.register_tool(SCANPICK_TOOL_click, after={"builtin.cursor"}, separator=True)
     configuration = bpy.context.window_manager.keyconfigs.addon
     if configuration is not None:
         keymap = configuration.keymaps.new(name="3D View", space_type="VIEW_3D")

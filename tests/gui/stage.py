@@ -76,6 +76,26 @@ class Stage:
         yield from self.move(at)
         yield from self.tap("LEFTMOUSE", **modifiers)
 
+    def active_tool(self) -> str:
+        with bpy.context.temp_override(window=self.window):
+            return self.window.workspace.tools.from_space_view3d_mode("OBJECT", create=False).idname
+
+    def tool(self, idname: str) -> tuple[float, float]:
+        """Place of a tool's button in the viewport's toolbar."""
+        from bl_ui.space_toolsystem_toolbar import VIEW3D_PT_tools_active
+
+        area, _ = self.view
+        region = next(r for r in area.regions if r.type == "TOOLS")
+        y = region.height - 24
+        for entry in VIEW3D_PT_tools_active._tools["OBJECT"]:
+            if entry is None:
+                y -= 5
+                continue
+            if _first(entry).idname == idname:
+                return region.x + 29, region.y + y
+            y -= 36
+        raise AssertionError(f"there is no tool {idname} in the toolbar")
+
     def place_of(self, world: tuple[float, float, float]) -> tuple[float, float]:
         """Where a point of the scene is in the window."""
         area, region = self.view
@@ -112,6 +132,11 @@ class Stage:
         area.tag_redraw()
         yield
         yield
+
+
+def _first(entry):
+    """The tool that a toolbar entry shows: entries may be groups."""
+    return entry[0] if isinstance(entry, (tuple, list)) and not hasattr(entry, "idname") else entry
 
 
 def run(scene: str, stage: Stage) -> None:
