@@ -3,6 +3,7 @@
 It is started by the service and ends with it. Only this process imports torch.
 """
 
+import ctypes
 import gc
 import importlib
 import inspect
@@ -48,6 +49,7 @@ def run_worker(setup: WorkerSetup, name: str, options: dict, threads: int | None
     """Body of the process. options: the predictor's keyword arguments; most_points: prepared scenes kept, in
     points."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_service()
     context = zmq.Context()
     threading.Thread(target=_say_alive, args=(context, setup, name), daemon=True).start()
     socket = _connect(context, setup, name.encode())
@@ -68,6 +70,13 @@ def run_worker(setup: WorkerSetup, name: str, options: dict, threads: int | None
             desk.forget(Arguments(message.args).scene())
         else:
             _send(socket, desk.answer(message))
+
+
+def _die_with_service() -> None:
+    """On Linux the kernel ends this process with its service, even where it is stopped and can't look itself."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _connect(context: zmq.Context, setup: WorkerSetup, identity: bytes) -> zmq.Socket:

@@ -15,6 +15,8 @@ from inference_server.wire.protocol import Click
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills stopped children too")
+
 CLICKS = [Click((1.0, 1.0, 1.0), True), Click((1.4, 1.0, 1.0), False)]
 SIZE = {"voxel_size": 0.05}
 PATIENCE = 60
@@ -126,10 +128,13 @@ class TestServerDies:
                 answered_rightly(client, request, scan)
                 assert client.server.instance != former
 
-    def test_its_workers_end_with_it(self):
+    @pytest.mark.parametrize("how", [None, pytest.param(signal.SIGSTOP, marks=linux_only)])
+    def test_its_workers_end_with_it_even_stopped_ones(self, how):
         with server() as process:
             worker = process.worker_pid()
             assert is_alive(worker)
+            if how:
+                os.kill(worker, how)
             process.process.kill()
             process.process.wait()
             deadline = time.monotonic() + 20
