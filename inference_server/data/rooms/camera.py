@@ -7,6 +7,8 @@ import numpy as np
 from .plan import Plan
 
 Rng = np.random.Generator
+LEVELS = 4
+"""Z-buffers with pixels of 1, 2, 4 and 8 times the finest size."""
 
 
 @dataclass
@@ -89,18 +91,19 @@ def panoramas(plan: Plan, rng: Rng, count: int) -> list[tuple[np.ndarray, np.nda
 def see(
     points: np.ndarray,
     normals: np.ndarray,
-    poses,
+    poses: list,
     rng: Rng,
     *,
-    half_angle=(0.55, 0.43),
+    density: float,
+    half_angle: tuple[float, float] = (0.55, 0.43),
     pixels: int = 132,
     near: float = 0.35,
     far: float = 4.5,
 ) -> Views:
     """Visibility of points (n,3) by a z-buffer per pose.
 
-    half_angle: half the horizontal and vertical field of view in radians; pixels: columns of the z-buffer, coarse
-    enough that sampled surfaces have no gaps; near, far: the sensor's range in metres.
+    density: points per square metre of the sampled surfaces; half_angle: half the horizontal and vertical field of
+    view in radians; pixels: columns of the finest z-buffer; near, far: the sensor's range in metres.
     """
     n = len(points)
     distance = np.full(n, np.inf, dtype=np.float32)
@@ -110,6 +113,9 @@ def see(
     rows = int(pixels * tan_y / tan_x)
     axes = [np.ascontiguousarray(points[:, k]) for k in range(3)]
     facing = [np.ascontiguousarray(normals[:, k]) for k in range(3)]
+    angle = 2 * tan_x / pixels
+    # Close surfaces are sampled too thinly for fine pixels: a pixel must hold about five of their points.
+    reach_of_level = [np.sqrt(5 / density) / (angle * 2**level) for level in range(LEVELS - 1)]
     for number, (centre, rotation) in enumerate(poses):
         reach = far * rng.uniform(0.75, 1.1)
         ahead, centre = rotation[2].astype(np.float32), centre.astype(np.float32)
@@ -127,24 +133,25 @@ def see(
         ray = [r[inside] for r in ray]
         column = ((x / tan_x + 1) * 0.5 * pixels).astype(np.int32)
         row = ((y / tan_y + 1) * 0.5 * rows).astype(np.int32)
-        buffer = np.full((rows + 2) * (pixels + 2), np.inf, dtype=np.float32)
-        pixel = row * (pixels + 2) + column
-        np.minimum.at(buffer, pixel, z)
-        # Close surfaces are sampled too thinly for the fine grid: there a coarser one decides.
-        coarse = np.full((rows // 2 + 2) * (pixels // 2 + 2), np.inf, dtype=np.float32)
-        coarse_pixel = (row // 2) * (pixels // 2 + 2) + column // 2
-        np.minimum.at(coarse, coarse_pixel, z)
-        front, wide = buffer[pixel], coarse[coarse_pixel]
-        front = np.where(wide < 1.6, wide, front)
+        front = np.full(len(z), np.inf, dtype=np.float32)
+        cell_angle = np.full(len(z), angle, dtype=np.float32)
+        for level in range(LEVELS):
+            width = (pixels >> level) + 2
+            pixel = (row >> level) * width + (column >> level)
+            buffer = np.full(((rows >> level) + 2) * width, np.inf, dtype=np.float32)
+            np.minimum.at(buffer, pixel, z)
+            nearest = buffer[pixel]
+            use = slice(None) if level == 0 else nearest < reach_of_level[level - 1]
+            front[use], cell_angle[use] = nearest[use], angle * 2**level
         # What lies far behind the front needs no closer look.
         hit = np.flatnonzero(z <= front + 0.35 + 0.1 * z)
-        found, z, front = found[hit], z[hit], front[hit]
+        found, z, front, cell_angle = found[hit], z[hit], front[hit], cell_angle[hit]
         ray = [r[hit] for r in ray]
         range_ = np.sqrt(ray[0] ** 2 + ray[1] ** 2 + ray[2] ** 2)
         dot = ray[0] * facing[0][found] + ray[1] * facing[1][found] + ray[2] * facing[2][found]
         incidence = np.abs(dot) / np.maximum(range_, 1e-6)
         slope = np.minimum(np.sqrt(1 - np.minimum(incidence, 1) ** 2) / np.maximum(incidence, 0.08), 8)
-        tolerance = 0.015 + z * (2 * tan_x / pixels) * (0.6 + 0.9 * slope)
+        tolerance = 0.015 + z * cell_angle * (0.6 + 0.9 * slope)
         better = (z <= front + tolerance) & (incidence > 0.06) & (range_ < distance[found])
         hit = found[better]
         distance[hit], cosine[hit], view[hit] = range_[better], incidence[better], number

@@ -170,6 +170,7 @@ def generate_tabletop(catalogue: Catalogue, split: str, seed: int) -> Scan:
         normals,
         [(eye, camera.look(-eye + rng.normal(0, 0.05, 3)))],
         rng,
+        density=0.6 * TABLE_DENSITY,
         pixels=int(rng.uniform(230, 300)),
         near=0.3,
         far=2.4,
@@ -235,7 +236,16 @@ def generate_object(catalogue: Catalogue, split: str, seed: int) -> Scan:
             a = 2 * np.pi * (k + rng.random()) / count
             eye = 1.7 * size * np.array([np.cos(a), np.sin(a), height])
             poses.append((eye, camera.look(np.array([0, 0, size * 0.3]) - eye)))
-    views = camera.see(points, normals, poses, rng, pixels=int(100 / np.sqrt(size)), near=0.05, far=4 * size)
+    views = camera.see(
+        points,
+        normals,
+        poses,
+        rng,
+        density=0.6 * scene.density,
+        pixels=int(100 / np.sqrt(size)),
+        near=0.05,
+        far=4 * size,
+    )
     keep = views.seen
     colors = sensor.shade(points, normals, colors, 2 * size, rng, 0.03 * size)[keep]
     colors = sensor.expose(colors, np.zeros(int(keep.sum()), dtype=np.int32), rng)

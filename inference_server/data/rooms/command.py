@@ -72,6 +72,9 @@ def _frozen_test(out: Path, workers: int, furniture: Path) -> None:
 
     _, _, record = frozen.load_generator()
     jobs = [(entry, furniture, out / f"{entry['name']}.npz") for entry in record["rooms"]]
+    others = sorted(set(out.glob("*.npz")) - {path for _, _, path in jobs})
+    if others:
+        raise UserError(f"{out} holds other scans too ({others[0].name} ...): choose an empty folder for the test set.")
     with ProcessPoolExecutor(workers) as pool:
         done = list(track(pool.map(_frozen_job, jobs), "Frozen test set", total=len(jobs)))
     contact_sheet([load_npz(path) for path, _ in done[:12]], out / "contact-sheet.png")

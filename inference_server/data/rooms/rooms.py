@@ -10,7 +10,7 @@ from .catalogue import Catalogue
 from .plan import Plan, make_plan
 from .scene import Scene
 
-GENERATOR_VERSION = 7
+GENERATOR_VERSION = 8
 """Raised with every change that alters what a seed gives."""
 
 MIN_VERTICES = 25
@@ -156,12 +156,13 @@ def scan_room(scene: Scene, plan: Plan, rng: np.random.Generator) -> Scan:
     points, normals, colors, instance = scene.arrays()
     colors = sensor.shade(points, normals, colors, plan.height, rng)
     area = plan.width * plan.depth
+    thinnest = 0.6 * scene.density  # large catalogue models are sampled more thinly than walls
     if rng.random() < 0.25:
         poses = camera.panoramas(plan, rng, int(rng.integers(1, 2 + max(1, area // 15))))
-        views = camera.see(points, normals, poses, rng, far=9.0)
+        views = camera.see(points, normals, poses, rng, density=thinnest, far=9.0)
     else:
         poses = camera.walking_path(plan, rng, int(rng.integers(12, 24) + area * rng.uniform(0.3, 0.8)))
-        views = camera.see(points, normals, poses, rng, far=rng.uniform(3.2, 5.0))
+        views = camera.see(points, normals, poses, rng, density=thinnest, far=rng.uniform(3.2, 5.0))
     keep = views.seen & ~sensor.missing(points, views, rng)
     views = camera.Views(views.distance[keep], views.cosine[keep], views.view[keep], views.poses)
     points, normals, instance = points[keep], normals[keep], instance[keep]
