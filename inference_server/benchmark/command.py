@@ -2,7 +2,9 @@
 
 import typer
 
-from . import engine
+from . import click, engine, wire
 
 app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
 app.command("engine")(engine.command)
+app.command("wire")(wire.command)
+app.command("click")(click.command)

@@ -32,7 +32,8 @@ from .workers import Worker, Workers
 
 TICK = 0.1
 """Seconds between looks at what happens without a message: deaths, silences, deadlines."""
-MESSAGES_AT_ONCE = 64
+TURN = 0.01
+"""Seconds for the messages of clients before the workers' answers are looked at again."""
 MOST_UNSENT = 256
 
 
@@ -155,7 +156,8 @@ class Service:
         return socket
 
     def _take_from_clients(self) -> None:
-        for _ in range(MESSAGES_AT_ONCE):
+        deadline = time.perf_counter() + TURN
+        while time.perf_counter() < deadline:
             try:
                 identity, frames = self._receive()
             except zmq.Again:

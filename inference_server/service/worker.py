@@ -50,6 +50,8 @@ def run_worker(setup: WorkerSetup, name: str, options: dict, threads: int | None
     points."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_service()
+    # Threads that spin while they wait for each other starve everything else on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     context = zmq.Context()
     threading.Thread(target=_say_alive, args=(context, setup, name), daemon=True).start()
     socket = _connect(context, setup, name.encode())
