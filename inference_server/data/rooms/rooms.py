@@ -10,7 +10,7 @@ from .catalogue import Catalogue
 from .plan import Plan, make_plan
 from .scene import Scene
 
-GENERATOR_VERSION = 8
+GENERATOR_VERSION = 9
 """Raised with every change that alters what a seed gives."""
 
 MIN_VERTICES = 25

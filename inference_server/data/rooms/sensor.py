@@ -65,10 +65,10 @@ def shade(
 
 def expose(colors: np.ndarray, view: np.ndarray, rng: Rng, target=(0.34, 0.58)) -> np.ndarray:
     """A camera's white balance, exposure that changes from view to view, contrast and low saturation; the median
-    lightness ends in the range `target`."""
+    lightness ends in the range `target`, or below it where there are much brighter things."""
     target = rng.uniform(*target)
-    middle = max(float(np.median(colors[::7])), 0.05)
-    gain = target / middle
+    middle, bright = np.maximum(np.percentile(colors[::7], [50, 92]), 0.05)
+    gain = min(target / middle, rng.uniform(0.7, 1.0) / bright)  # cameras avoid burnt highlights
     balance = np.array([1 + rng.normal(0.02, 0.06), 1.0, 1 - rng.normal(0.02, 0.07)], dtype=np.float32)
     drift = np.exp(np.cumsum(rng.normal(0, 0.03, view.max() + 2))).astype(np.float32)
     drift = np.clip(drift / np.median(drift), 0.85, 1.18)
@@ -157,7 +157,7 @@ def fuse(points, colors, instance, cell: float, rng: Rng) -> tuple[np.ndarray, n
 
 
 def bleed(points: np.ndarray, colors: np.ndarray, rng: Rng) -> np.ndarray:
-    """Colours (n,3) mixed with the mean of cells of 2 to 5 cm: blurred frames, seen from shifted poses."""
+    """Colours (n,3) mixed with the mean of cells of 2 to 5 cm, as of blurred frames from shifted poses, with grain."""
     cell, share = rng.uniform(0.02, 0.05), rng.uniform(0.0, 0.7)
     out = colors
     for _ in range(2):
@@ -166,7 +166,7 @@ def bleed(points: np.ndarray, colors: np.ndarray, rng: Rng) -> np.ndarray:
         mixed = np.empty_like(out)
         mixed[order] = np.repeat(mean, count, axis=0)
         out = (1 - share) * out + share * mixed
-    return out
+    return out + rng.normal(0, rng.uniform(0.004, 0.012), (len(out), 1))
 
 
 def blur_labels(points: np.ndarray, instance: np.ndarray, rng: Rng) -> np.ndarray:
