@@ -43,7 +43,8 @@ class Connection:
         self._keys = keys
         self._on_state = on_state
         self._on_lost = on_lost
-        self._context = zmq.Context()
+        # the process's own, never ended here: ending one waits for its sockets, and garbage may hold some
+        self._context = zmq.Context.instance()
         self._link: Link | None = None
         self._token = uuid.uuid4().hex
         self._stepped = self._opened = self._heard = self._pinged = time.monotonic()
@@ -114,7 +115,6 @@ class Connection:
         if self._link is not None:
             self._link.close()
             self._link = None
-        self._context.term()
         self.state, self.text, self.server = ConnectionState.DISCONNECTED, "Not connected.", None
 
     def _handle(self, message: Message) -> bool:

@@ -1,5 +1,6 @@
 """The client against real servers that come, go, refuse and forget."""
 
+import gc
 import json
 import time
 from collections.abc import Iterator
@@ -401,3 +402,16 @@ class TestStrangeServers:
         events = events_until(client, lambda event: isinstance(event, StateChanged))
         assert time.monotonic() - clock < 3.0
         assert events[-1].state is ConnectionState.LOST and "stopped answering" in events[-1].text
+
+
+def test_a_client_that_is_forgotten_unclosed_stops_nothing(running):
+    """Garbage collection must never wait for a socket: in Blender it would freeze the window."""
+    client = Client(running.address)
+    while client.state is not ConnectionState.CONNECTED:
+        client.poll(20)
+    cycle = [client]
+    cycle.append(cycle)
+    clock = time.monotonic()
+    del client, cycle
+    gc.collect()
+    assert time.monotonic() - clock < 1
