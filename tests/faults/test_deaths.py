@@ -193,6 +193,7 @@ class TestWorkerDies:
             scan = a_scan(seed=14)
             request = client.predict(client.put_scene(scan), "a", CLICKS, **SIZE)
             poll_until(client, lambda: client.state is ConnectionState.CONNECTED)
+            poll_until(client, lambda: client.status()["workers"])
             os.kill(client.status()["workers"][0]["process"], signal.SIGKILL)
             answered_rightly(client, request, scan)
             client.close()
