@@ -17,7 +17,7 @@ TRAINED_VOXEL = 0.05
 TILE = 16
 """Edge of a tile in voxels, in x and y; regions are made of whole tiles with all that lies above and below."""
 COLOUR_REACH = 0.25
-"""Colour difference (Euclidean, RGB in [0, 1]) at which a neighbouring voxel's say in a point's label is down to 1/e."""
+"""Colour difference (Euclidean, RGB in [0, 1]) at which a neighbouring voxel's say in a label is down to 1/e."""
 _MAX_CELLS = 2**62
 
 
@@ -123,7 +123,12 @@ class Region:
             colours = torch.from_numpy(colours).to(device)
         voxel_of = torch.from_numpy(np.repeat(np.arange(len(cells)), counts)).to(device)
         self._interpolation = _interpolation(
-            torch.from_numpy(cells).to(device), self._table.to(device), voxel_of, torch.from_numpy(xyz).to(device), self.rgb, colours
+            torch.from_numpy(cells).to(device),
+            self._table.to(device),
+            voxel_of,
+            torch.from_numpy(xyz).to(device),
+            self.rgb,
+            colours,
         )
 
     def to_points(self, scores: torch.Tensor) -> torch.Tensor:

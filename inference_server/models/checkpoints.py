@@ -32,7 +32,9 @@ def find_weights(name: str | Path) -> Path:
     raise UserError(f"There are no weights '{name}': give a file, or one of the shipped names ({shipped}).")
 
 
-def save_weights(path: Path, state: dict[str, Tensor], config: ModelConfig, facts: dict[str, str] | None = None) -> None:
+def save_weights(
+    path: Path, state: dict[str, Tensor], config: ModelConfig, facts: dict[str, str] | None = None
+) -> None:
     """Write weights in one step, so that a full disk or a crash leaves the previous file whole (UserError)."""
     metadata = {"config": json.dumps(config.to_dict()), **(facts or {})}
     with replacing(path) as file:
@@ -48,7 +50,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                state = {key: file.get_tensor(key) for key in file.keys()}
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, OSError) as error:
             raise UserError(f"The weights file {path} is damaged or cut short; copy it again ({error}).") from error
         if "config" not in metadata:

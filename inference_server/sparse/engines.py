@@ -8,7 +8,8 @@ ENGINES = ("torch", "minkowski")
 
 
 def load_engine(name: str) -> ModuleType:
-    """The module with an engine's layers: Coordinates, Convolution, TransposedConvolution, BatchNorm, add_relu, concatenate.
+    """The module with an engine's layers: Coordinates, Convolution, TransposedConvolution, BatchNorm, add_relu and
+    concatenate.
 
     Raises UserError for an unknown engine or where MinkowskiEngine is not built.
     """

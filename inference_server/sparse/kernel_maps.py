@@ -42,7 +42,8 @@ class KernelMap:
     def chunks(self, size: int) -> list[Chunk]:
         """Cut the map into runs of `size` output rows, each without the offsets none of its rows uses."""
         if size not in self._chunks:
-            self._chunks[size] = [self._chunk(i, min(i + size, len(self.table))) for i in range(0, len(self.table), size)]
+            rows = len(self.table)
+            self._chunks[size] = [self._chunk(i, min(i + size, rows)) for i in range(0, rows, size)]
         return self._chunks[size]
 
     def _chunk(self, start: int, stop: int) -> Chunk:

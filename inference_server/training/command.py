@@ -36,7 +36,8 @@ def command(
     trainer = Trainer(settings, out, device, state)
     console = Console()
     console.print(f"{settings.model.name} ({settings.model.inputs}) on {trainer.device}, {trainer.dtype}")
-    columns = [TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}")]
+    latest = TextColumn("{task.fields[now]}")
+    columns = [TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), latest]
     log = out / "log.jsonl"
     with Progress(*columns, console=console) as progress, log.open("a", encoding="utf-8") as file:
         task = progress.add_task("train", total=settings.steps, completed=trainer.step, now="")

@@ -46,7 +46,9 @@ class Batch:
 class Trainer:
     """State of a run in `folder`; `run()` continues it to the end."""
 
-    def __init__(self, config: TrainingConfig, folder: Path, device: str = "auto", init: dict[str, Tensor] | None = None):
+    def __init__(
+        self, config: TrainingConfig, folder: Path, device: str = "auto", init: dict[str, Tensor] | None = None
+    ):
         self.config, self.folder = config, folder
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)

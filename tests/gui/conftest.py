@@ -12,19 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from installer.testing import window_blender
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 420
-
-
-def window_blender() -> Path | None:
-    """What starts a Blender with a window: SCANPICK_BLENDER, the one beside the checkout, the user's own."""
-    if chosen := os.environ.get("SCANPICK_BLENDER"):
-        return Path(chosen)
-    beside = REPOSITORY.parent / "shared" / "tools" / "real-blender"
-    if beside.exists():
-        return beside
-    found = shutil.which("blender")
-    return Path(found) if found and os.environ.get("DISPLAY") else None
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -69,8 +70,7 @@ class Malicious:
 
 def test_a_pickle_with_code_is_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with open("evil.pth", "wb") as file:
-        pickle.dump(Malicious(), file)
+    Path("evil.pth").write_bytes(pickle.dumps(Malicious()))
     with pytest.raises(UserError, match="cannot be read safely"):
         load_model("evil.pth")
     assert not (tmp_path / "pwned.txt").exists()
