@@ -370,19 +370,18 @@ class TestManyClients:
             assert client.answer().type == Reply.MASK
             assert client.ask(Message(Request.PING, 41)).type == Reply.PONG
 
-    def test_too_many_clients(self, limited):
-        clients = []
-        try:
-            codes = []
-            for number in range(LIMITS["clients"] + 2):
-                client = Raw(limited.address, hello=False)
-                clients.append(client)
-                answer = client.ask(Message(Request.HELLO, 1, {"client": f"{number:032d}"}))
-                codes.append(read_error(answer)[0] if answer.type == Reply.ERROR else None)
-            assert codes[-1] is ErrorCode.BUSY
-        finally:
-            for client in clients:
-                client.close()
+    def test_too_many_clients(self):
+        with server(**{**LIMITS, "clients": 3}) as alone:
+            clients = [Raw(alone.address, f"{number:032d}") for number in range(3)]
+            try:
+                for client in clients:  # one that has been silent for long would make room
+                    assert client.ask(Message(Request.PING, 2)).type == Reply.PONG
+                with Raw(alone.address, hello=False) as late:
+                    code, sentence = late.refusal(Message(Request.HELLO, 1, {"client": "late" * 8}))
+                    assert code is ErrorCode.BUSY and "3 clients" in sentence
+            finally:
+                for client in clients:
+                    client.close()
 
 
 class TestRefusals:
