@@ -27,6 +27,7 @@ _WIDTHS = {
     "click_height": 2,
     "click_colour": 2,
 }
+_COLOUR_GROUPS = ("rgb", "click_colour")
 _REACHES = (0.3, 1.2)
 _HEIGHT = 0.5
 _COLOUR = 0.15
@@ -57,6 +58,15 @@ def channel_slices(inputs: str) -> dict[str, slice]:
 def uses_colour(inputs: str) -> bool:
     """Whether a configuration needs a scan with colours."""
     return "rgb" in INPUTS[inputs]
+
+
+def hide_colour(inputs: str, channels: Tensor) -> Tensor:
+    """The channels (N, C) of an input configuration with all that comes of colour set to zero."""
+    channels = channels.clone()
+    for group, where in channel_slices(inputs).items():
+        if group in _COLOUR_GROUPS:
+            channels[:, where] = 0
+    return channels
 
 
 def encode_inputs(inputs: str, xyz: Tensor, rgb: Tensor | None, clicks: ClickTensors, voxel_size: float) -> Tensor:

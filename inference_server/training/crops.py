@@ -10,8 +10,13 @@ from torch.utils.data import Dataset
 
 from ..errors import UserError
 from ..sparse.voxels import voxelize
+from .augment import move, recolour, repaint
 
 STRUCTURE = ("floor", "wall", "ceiling")
+COLOURLESS = 0.15
+"""Share of crops of coloured scans that are given without colours: colour is a hint, and shape must do without it."""
+REPAINTED = 0.4
+"""Share of coloured crops in which some objects are painted in several colours."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Crop:
-    """One point per occupied voxel. xyz (V, 3) float32 metres at 5 cm scale, rgb (V, 3) float32 in [0, 1],
+    """One point per occupied voxel. xyz (V, 3) float32 metres at 5 cm scale, rgb (V, 3) float32 in [0, 1] or None,
     instance (V,) int64 (-1 = unlabelled), targets: instances worth clicking, the one cut for first."""
 
     xyz: torch.Tensor
-    rgb: torch.Tensor
+    rgb: torch.Tensor | None
     instance: torch.Tensor
     targets: list[int]
 
@@ -99,15 +104,19 @@ def cut_crop(scan: dict, rng: np.random.Generator, scale: float, max_voxels: int
     near = (np.abs(xyz[:, :2] - centre) < half * 1.45).all(1)
     xyz, instance = xyz[near], instance[near]
     colors = scan["colors"]
-    rgb = np.zeros((len(xyz), 3), np.float32) if colors is None else colors[near].astype(np.float32) / 255
-    xyz = _transform(xyz - np.append(centre, 0).astype(np.float32), rng)
+    colourless = colors is None or rng.random() < COLOURLESS
+    rgb = np.zeros((len(xyz), 3), np.float32) if colourless else colors[near].astype(np.float32) / 255
+    xyz = move(xyz - np.append(centre, 0).astype(np.float32), rng)
     keep = (np.abs(xyz[:, :2]) < half).all(1)
     if rng.random() < 0.3:
         keep &= rng.random(len(xyz)) > rng.uniform(0, 0.6)
     xyz, rgb, instance = xyz[keep], rgb[keep], instance[keep]
     if (instance == target).sum() < 10:
         return None
-    if colors is not None:
+    if not colourless:
+        if rng.random() < REPAINTED:
+            things = np.where(np.isin(instance, scan["structure"]), -1, instance)  # a band on a wall may be a door
+            rgb = repaint(xyz, rgb, things, rng.uniform(0.2, 0.8), rng)
         rgb = recolour(rgb, rng)
     xyz = xyz + rng.uniform(0, 0.05, 3).astype(np.float32)
     voxels = voxelize(torch.from_numpy(xyz), 0.05)
@@ -119,7 +128,7 @@ def cut_crop(scan: dict, rng: np.random.Generator, scale: float, max_voxels: int
         voxels = voxelize(torch.from_numpy(xyz), 0.05)
         if len(voxels.coords) > max_voxels * 1.6:
             return None
-    return _voxel_crop(voxels, xyz, rgb, instance, int(target), scan["structure"], rng)
+    return _voxel_crop(voxels, xyz, None if colourless else rgb, instance, int(target), scan["structure"], rng)
 
 
 def _voxel_crop(voxels, xyz, rgb, instance, target: int, structure, rng) -> Crop | None:
@@ -132,9 +141,8 @@ def _voxel_crop(voxels, xyz, rgb, instance, target: int, structure, rng) -> Crop
     # inside its voxel for certain: averages of float32 positions may round across a border
     low = voxels.coords[:, 1:].float() * 0.05
     mean = voxels.mean(torch.from_numpy(xyz)).clamp(low + 1e-4, low + 0.05 - 1e-4)
-    return Crop(
-        mean, voxels.mean(torch.from_numpy(rgb)), torch.from_numpy(label), [target, *rng.permutation(others).tolist()]
-    )
+    colours = None if rgb is None else voxels.mean(torch.from_numpy(rgb))
+    return Crop(mean, colours, torch.from_numpy(label), [target, *rng.permutation(others).tolist()])
 
 
 def _majority(voxel: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
@@ -145,24 +153,3 @@ def _majority(voxel: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
     out = np.empty(count, np.int64)
     out[pairs[order] // span] = pairs[order] % span + low
     return out
-
-
-def _transform(xyz: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Turn about z, mirror, scale, tilt by up to 3 degrees."""
-    turn, tilt = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(-3, 3, 2))
-    c, s = np.cos(turn), np.sin(turn)
-    matrix = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    matrix = np.array([[1, 0, tilt[0]], [0, 1, tilt[1]], [-tilt[0], -tilt[1], 1]]) @ matrix
-    matrix[:, 0] *= rng.choice([-1, 1])
-    return xyz @ (matrix * rng.uniform(0.82, 1.22)).T.astype(np.float32)
-
-
-def recolour(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Exposure, contrast, white balance, saturation and per-point noise, as between cameras and rooms."""
-    grey = rgb.mean(1, keepdims=True)
-    rgb = grey + (rgb - grey) * rng.uniform(0.3, 1.4)
-    rgb = (rgb - 0.5) * rng.uniform(0.6, 1.25) + 0.5 + rng.uniform(-0.15, 0.15)
-    rgb = rgb * rng.uniform(0.88, 1.12, 3)
-    rgb = np.clip(rgb, 0, 1) ** rng.uniform(0.7, 1.5)
-    rgb = rgb + rng.normal(0, rng.uniform(0, 0.04), rgb.shape)
-    return np.clip(rgb, 0, 1).astype(np.float32)

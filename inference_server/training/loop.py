@@ -15,7 +15,7 @@ from ..devices import choose_device, choose_dtype
 from ..errors import UserError
 from ..files import replacing
 from ..models.checkpoints import save_weights
-from ..models.inputs import encode_inputs, uses_colour
+from ..models.inputs import encode_inputs, hide_colour, uses_colour
 from ..models.points import Points
 from ..models.registry import build_model
 from ..sparse.kernel_maps import neighbour_table
@@ -140,13 +140,18 @@ class Trainer:
         return clicks.begin(batch.crops[i], target, clicks.erosion_depth(mask, batch.neighbours)[batch.rows[i]], rng)
 
     def _features(self, batch: Batch, objects: list[clicks.Interaction]) -> Tensor:
-        model = self.config.model
-        coloured = uses_colour(model.inputs)
         parts = [
-            encode_inputs(model.inputs, crop.xyz, crop.rgb if coloured else None, o.tensors(), model.voxel_size)
-            for crop, o in zip(batch.crops, objects, strict=True)
+            self._crop_features(crop, interaction) for crop, interaction in zip(batch.crops, objects, strict=True)
         ]
         return torch.cat(parts).to(self.device, self.dtype)
+
+    def _crop_features(self, crop: Crop, interaction: clicks.Interaction) -> Tensor:
+        model = self.config.model
+        if not uses_colour(model.inputs):
+            return encode_inputs(model.inputs, crop.xyz, None, interaction.tensors(), model.voxel_size)
+        rgb = torch.zeros_like(crop.xyz) if crop.rgb is None else crop.rgb
+        features = encode_inputs(model.inputs, crop.xyz, rgb, interaction.tensors(), model.voxel_size)
+        return hide_colour(model.inputs, features) if crop.rgb is None else features
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:

@@ -8,9 +8,11 @@ import torch
 
 from inference_server.errors import UserError
 from inference_server.models.checkpoints import read_weights
+from inference_server.models.inputs import channel_slices, hide_colour, input_width
 from inference_server.models.registry import ModelConfig
 from inference_server.sparse.kernel_maps import neighbour_table
 from inference_server.training import clicks
+from inference_server.training.augment import repaint
 from inference_server.training.config import TrainingConfig, read_config
 from inference_server.training.crops import Crop, CropGroups, Source
 from inference_server.training.loop import Trainer
@@ -49,7 +51,8 @@ def config(scans, **changes):
 def test_a_group_of_crops_depends_on_nothing_but_seed_and_number(scans):
     a, b = (CropGroups([Source(scans)], 5, 3, seed=4, max_voxels=900)[3] for _ in range(2))
     for one, other in zip(a, b, strict=True):
-        assert torch.equal(one.xyz, other.xyz) and torch.equal(one.rgb, other.rgb)
+        assert torch.equal(one.xyz, other.xyz)
+        assert (one.rgb is None and other.rgb is None) or torch.equal(one.rgb, other.rgb)
         assert one.targets == other.targets
     c = CropGroups([Source(scans)], 5, 3, seed=5, max_voxels=900)[3]
     assert [len(crop.xyz) for crop in c] != [len(crop.xyz) for crop in a]
@@ -60,7 +63,35 @@ def test_a_crop_has_one_point_per_voxel_inside_that_voxel(scans):
         cells = torch.floor(crop.xyz / 0.05)
         assert len(torch.unique(cells, dim=0)) == len(crop.xyz)
         assert crop.targets[0] in crop.instance.tolist()
-        assert float(crop.rgb.min()) >= 0 and float(crop.rgb.max()) <= 1
+        assert crop.rgb is None or (float(crop.rgb.min()) >= 0 and float(crop.rgb.max()) <= 1)
+
+
+def test_some_crops_of_coloured_scans_come_without_colours(scans):
+    crops = [c for group in range(10) for c in CropGroups([Source(scans)], 10, 4, seed=0, max_voxels=900)[group]]
+    colourless = sum(crop.rgb is None for crop in crops)
+    assert 0 < colourless < 0.4 * len(crops)
+
+
+def test_paint_changes_parts_of_labelled_things_only():
+    rng = np.random.default_rng(0)
+    xyz = rng.uniform(0, 1, (4000, 3)).astype(np.float32)
+    rgb = np.full((4000, 3), 0.5, np.float32)
+    instance = np.repeat([-1, 0, 1, 2], 1000)
+    painted = repaint(xyz, rgb, instance, 1.0, rng)
+    changed = (painted != rgb).any(1)
+    assert not changed[instance < 0].any()
+    assert all(0 < changed[instance == number].mean() < 1 for number in (0, 1, 2))
+    assert painted.min() >= 0 and painted.max() <= 1
+    assert np.array_equal(repaint(xyz, rgb, instance, 0.0, rng), rgb)
+
+
+def test_a_crop_without_colours_is_all_zero_where_colour_would_be():
+    inputs = "rgb-context"
+    channels = torch.ones(5, input_width(inputs))
+    hidden = hide_colour(inputs, channels)
+    where = channel_slices(inputs)
+    assert (hidden[:, where["rgb"]] == 0).all() and (hidden[:, where["click_colour"]] == 0).all()
+    assert hidden.sum() == 5 * (input_width(inputs) - 5) and channels.all()
 
 
 def test_an_empty_folder_is_a_sentence(tmp_path):
