@@ -168,9 +168,7 @@ class SCANPICK_OT_next_object(bpy.types.Operator):
         if session.pending.of_object(geometry.data.session_uid, known.number):
             return fail(self, geometry.data, "A mask is still on its way: wait for it, or take the click back.")
         if self.accept and not known.locked:
-            journal.write(geometry, [("set", known.number, {"locked": True})])
-            geometry.changed()
-            edits.refresh_list(geometry)
+            edits.change(geometry, known.number, {"locked": True})
         edits.choose_none(geometry)
         self.report({"INFO"}, f"“{known.name}” is {'accepted' if self.accept else 'left'}: click on the next object")
         redraw()
@@ -194,9 +192,7 @@ class SCANPICK_OT_object_unlock(bpy.types.Operator):
         known = journal.state(geometry).get(notice.number) if notice is not None else None
         if known is None:
             return {"CANCELLED"}
-        journal.write(geometry, [("set", known.number, {"locked": False})])
-        geometry.changed()
-        edits.refresh_list(geometry)
+        edits.change(geometry, known.number, {"locked": False})
         edits.activate(geometry, known.number)
         session.notice(geometry.data.session_uid, "INFO", f"“{known.name}” is unlocked and chosen")
         return {"FINISHED"}

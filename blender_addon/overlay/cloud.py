@@ -15,10 +15,11 @@ MAX_POINTS = 4_000_000
 class Cloud:
     """Buffers of one mesh or point cloud."""
 
-    def __init__(self, geometry: Geometry):
+    def __init__(self, geometry: Geometry, version: tuple):
+        self.version = version
         with geometry.snapshot() as data:
             self.raw = coordinates(data)
-            colors = read_colors(data, textures=False).values
+            colors = self._colors = read_colors(data, textures=False).values
             triangles = _triangles(data)
         self.step = max(1, -(-len(self.raw) // MAX_POINTS))
         self.labels = read_instance(geometry)
@@ -30,6 +31,12 @@ class Cloud:
         if triangles is not None and len(triangles):
             self._elements = gpu.types.GPUIndexBuf(type="TRIS", seq=triangles)
         self._points = self._faces = None
+
+    def still_shows(self, geometry: Geometry) -> bool:
+        """Whether positions and colours are still those on the graphics card; labels are told by others."""
+        colors = read_colors(geometry.data, textures=False).values
+        same = (colors is None) == (self._colors is None) and (colors is None or np.array_equal(colors, self._colors))
+        return same and np.array_equal(coordinates(geometry.data), self.raw, equal_nan=True)
 
     @property
     def has_faces(self) -> bool:

@@ -6,8 +6,8 @@ import bpy
 import gpu
 import numpy as np
 
-from ..scan.geometry import Geometry, coordinates
-from ..session import edits, journal
+from ..scan.geometry import Geometry
+from ..session import edits, journal, watch
 from ..session.session import session
 from ..tool.seeing import view_of
 from . import markers, settings, shader
@@ -18,21 +18,13 @@ BIAS = 5e-5  # towards the eye, in clip space: over Blender's own dots
 GREY = (0.22, 0.22, 0.22)
 
 _clouds: dict[int, Cloud] = {}
-_suspects: set[int] = set()
 _palettes: dict[int, tuple[tuple, gpu.types.GPUTexture]] = {}
 _handles: list[object] = []
 _failed = ""
 
 
-def suspect(data_uid: int) -> None:
-    """Positions or colours of a scan may have changed."""
-    if data_uid in _clouds:
-        _suspects.add(data_uid)
-
-
 def forget_all() -> None:
     _clouds.clear()
-    _suspects.clear()
     _palettes.clear()
 
 
@@ -46,17 +38,20 @@ def _labels_changed(data_uid: int, instance: np.ndarray) -> None:
 
 def _cloud(obj: bpy.types.Object) -> Cloud | None:
     uid = obj.data.session_uid
-    known = _clouds.get(uid)
-    if known is not None and uid in _suspects and not obj.data.is_editmode if obj.type == "MESH" else False:
-        _suspects.discard(uid)
-        if not np.array_equal(coordinates(obj.data), known.raw, equal_nan=True):
-            known = None
-    if known is None:
-        geometry = Geometry(obj)
-        if not geometry.count:
-            return None
-        known = _clouds[uid] = Cloud(geometry)
-    return known
+    known, version = _clouds.get(uid), watch.version(uid)
+    if known is not None and known.version == version:
+        return known
+    geometry = Geometry(obj)
+    if known is not None and len(known.raw) == geometry.count:
+        known.version = version
+        # the edit mesh is not asked while it is being edited: that would take longer than drawing
+        if geometry.editing or known.still_shows(geometry):
+            return known
+    _clouds.pop(uid, None)
+    if not geometry.count:
+        return None
+    _clouds[uid] = Cloud(geometry, version)
+    return _clouds[uid]
 
 
 def is_drawn(obj: bpy.types.Object) -> bool:

@@ -116,10 +116,12 @@ class Geometry:
                 return np.unique(np.fromiter((v[layer] for v in self._bm.verts), np.int32, count))
             vertices = self.bm.verts
             return np.unique([vertices[i][layer] for i in sample.tolist()])
-        values = self.read_int(REVISION)
-        if values is None or not count:
+        attribute = self.data.attributes.get(REVISION)
+        if attribute is None or not count:
             return np.empty(0, dtype=np.int32)
-        return np.unique(values if everywhere else values[sample])
+        if everywhere:
+            return np.unique(self.read_int(REVISION))
+        return np.unique([attribute.data[i].value for i in sample.tolist()])
 
     def write_revision(self, revision: int) -> None:
         """Make `revision` the mesh's current journal entry; undo moves it back with the mesh.

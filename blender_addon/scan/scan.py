@@ -21,7 +21,7 @@ class Scan:
         raw: float32 (N, 3) the mesh's own coordinates, to notice edits.
         valid: int64 (V,) the vertices whose positions are numbers.
         points: float32 (V + S, 3) metres, relative to `center`, z up, axes of the world.
-        colors: uint8 (V + S, 3) or None.
+        point_colors: uint8 (V + S, 3) or None.
         to_world: float64 (3, 3), mesh coordinates -> metres, without the translation.
         center: float64 (3,) metres, in the frame of `to_world`.
     """
@@ -29,9 +29,8 @@ class Scan:
     raw: np.ndarray
     valid: np.ndarray
     points: np.ndarray
-    colors: np.ndarray | None
-    color_source: str
-    color_bytes: bytes
+    point_colors: np.ndarray | None
+    vertex_colors: colors.VertexColors
     to_world: np.ndarray
     center: np.ndarray
     proposal: voxels.Proposal
@@ -44,6 +43,11 @@ class Scan:
     @property
     def count(self) -> int:
         return len(self.raw)
+
+    @property
+    def color_source(self) -> str:
+        """Where the colours come from, for the panel."""
+        return self.vertex_colors.source
 
     def position(self, local: tuple[float, float, float]) -> tuple[float, float, float]:
         """A point of the mesh's own coordinates, as sent: metres relative to the middle."""
@@ -85,24 +89,36 @@ def unchanged(scan: Scan, geometry: Geometry, raw: np.ndarray, scene: bpy.types.
     return bool(same and np.array_equal(raw, scan.raw, equal_nan=True))
 
 
-def read(geometry: Geometry, scene: bpy.types.Scene, known: Scan | None, voxel_size: float) -> Scan:
+def read(
+    geometry: Geometry, scene: bpy.types.Scene, known: Scan | None, voxel_size: float, trusted: bool = False
+) -> Scan:
     """The scan of an object; `known` is handed back where nothing has changed.
 
     Args:
         voxel_size: metres, 0 for the proposed one; faces are sampled at half of it.
+        trusted: nobody has changed the data since `known` was read, as far as Blender tells; only the positions are
+            compared then, which scripts may change without telling.
     Raises:
         ScanError: no or one vertex, all in one place, a flattened object, a face far larger than the voxels.
     """
     with geometry.snapshot() as data:
         raw = coordinates(data)
         same = known is not None and unchanged(known, geometry, raw, scene)
-        vertex_colors = colors.read_colors(data)
-        color_bytes = vertex_colors.values.tobytes() if vertex_colors.values is not None else b""
         wanted = voxel_size or (known.proposal.voxel_size if same else 0.0)
-        if same and color_bytes == known.color_bytes and (known.triangles is None or wanted == known.sampled_for):
+        same = same and (known.triangles is None or wanted == known.sampled_for)
+        if same and trusted:
+            return known
+        vertex_colors = colors.read_colors(data)
+        if same and _equal(vertex_colors.values, known.vertex_colors.values):
             return known
         triangles = _triangles(data)
-    return _build(geometry, scene, raw, vertex_colors, color_bytes, triangles, voxel_size)
+    return _build(geometry, scene, raw, vertex_colors, triangles, voxel_size)
+
+
+def _equal(first: np.ndarray | None, second: np.ndarray | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return np.array_equal(first, second)
 
 
 def _triangles(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray | None:
@@ -119,7 +135,6 @@ def _build(
     scene: bpy.types.Scene,
     raw: np.ndarray,
     vertex_colors: colors.VertexColors,
-    color_bytes: bytes,
     triangles: np.ndarray | None,
     voxel_size: float,
 ) -> Scan:
@@ -153,8 +168,7 @@ def _build(
         valid,
         points,
         sent_colors,
-        vertex_colors.source,
-        color_bytes,
+        vertex_colors,
         matrix,
         center,
         proposal,

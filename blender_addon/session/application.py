@@ -9,7 +9,7 @@ import numpy as np
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry, coordinates, hidden_vertices
 from ..scan.scan import Scan, unchanged
-from . import edits, journal
+from . import edits, journal, watch
 from .state import ScanState
 
 DECIDED = 128  # probability (0..255) from which a vertex belongs to the object
@@ -137,13 +137,14 @@ def apply_mask(
     differences = [masks.Difference(known.name, added, removed)]
     if not state.overlap:
         differences += _losses(before, added, state)
-    masks.apply(geometry, differences, on_record, after)
-    journal.write(geometry, [*edited, *changes])
-    geometry.changed()
-    edits.refresh_list(geometry, after)
-    if any(kind == "create" for kind, _, _ in changes):
-        edits.activate(geometry, number)
-    bpy.ops.ed.undo_push(message=label)
+    with watch.own_writes():
+        masks.apply(geometry, differences, on_record, after)
+        journal.write(geometry, [*edited, *changes])
+        geometry.changed()
+        edits.refresh_list(geometry, after)
+        if any(kind == "create" for kind, _, _ in changes):
+            edits.activate(geometry, number)
+        bpy.ops.ed.undo_push(message=label)
     return Result(int(wanted.sum()), len(added), len(removed), held_back)
 
 

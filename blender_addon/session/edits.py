@@ -12,7 +12,7 @@ import numpy as np
 
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
-from . import journal
+from . import journal, watch
 from .state import HandEdit, ObjectState, Press, ScanState, free_name
 
 PALETTE = (
@@ -65,6 +65,7 @@ def object_of(data: bpy.types.ID) -> bpy.types.Object | None:
     return next((o for o in bpy.data.objects if o.data == data), None)
 
 
+@watch.own
 def list_item_changed(item: bpy.types.PropertyGroup, field: str) -> None:
     """The artist edited a row of the list: append it to the journal. Blender pushes the undo step of its own edit."""
     if _syncing:
@@ -80,12 +81,20 @@ def list_item_changed(item: bpy.types.PropertyGroup, field: str) -> None:
     value = [round(c, 4) for c in value] if field == "color" else value
     if field == "name":
         rename(geometry, known, value)
+        refresh_list(geometry)
     else:
-        journal.write(geometry, [("set", item.number, {field: value})])
-        geometry.changed()
+        change(geometry, item.number, {field: value})
+
+
+@watch.own
+def change(geometry: Geometry, number: int, fields: dict[str, Any]) -> None:
+    """Set fields of an object (visible, locked, color) in the journal and the list."""
+    journal.write(geometry, [("set", number, fields)])
+    geometry.changed()
     refresh_list(geometry)
 
 
+@watch.own
 def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
     """Rename an object and its mask; returns the name it got (a free one)."""
     taken = {o.name for o in journal.state(geometry).objects if o.number != known.number}
@@ -98,6 +107,7 @@ def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
     return name
 
 
+@watch.own
 def scan_setting_changed(scan: bpy.types.PropertyGroup, field: str) -> None:
     """The artist moved the voxel slider or the overlap switch."""
     obj = None if _syncing else object_of(scan.id_data)
@@ -185,6 +195,7 @@ def choose_none(geometry: Geometry) -> None:
     _set(geometry.data.scanpick, "active", len(geometry.data.scanpick.objects))
 
 
+@watch.own
 def create(geometry: Geometry, name: str = "") -> int:
     """A new, empty object, made active. Returns its number."""
     change = creation(journal.state(geometry), geometry.obj, name)
@@ -195,6 +206,7 @@ def create(geometry: Geometry, name: str = "") -> int:
     return change[1]
 
 
+@watch.own
 def delete(geometry: Geometry, number: int) -> None:
     """Remove an object with its mask; its vertices belong to nobody afterwards."""
     known = journal.state(geometry).get(number)
@@ -208,6 +220,7 @@ def delete(geometry: Geometry, number: int) -> None:
     refresh_list(geometry, after)
 
 
+@watch.own
 def merge(geometry: Geometry, into: int, numbers: list[int]) -> None:
     """Give the vertices and clicks of the objects `numbers` to `into`."""
     state = journal.state(geometry)
@@ -240,6 +253,7 @@ def _touches(press: Press, instance: np.ndarray, number: int) -> bool:
     return press.vertices == len(instance) and bool((instance[pins] == number).any())
 
 
+@watch.own
 def duplicate(geometry: Geometry, number: int) -> int:
     """A copy of an object with its clicks. Its mask overlaps the original's, so overlap is switched on."""
     state = journal.state(geometry)
@@ -257,6 +271,7 @@ def duplicate(geometry: Geometry, number: int) -> int:
     return change[1]
 
 
+@watch.own
 def move(geometry: Geometry, number: int, step: int) -> None:
     """Move an object up (-1) or down (+1) in the list; the top wins where objects overlap."""
     order = [o.number for o in journal.state(geometry).objects]

@@ -7,7 +7,7 @@ from ..overlay import draw
 from ..scan import masks
 from ..scan.geometry import Geometry
 from ..tool import click_tool, seeing
-from . import edits, journal
+from . import edits, journal, watch
 from .session import redraw, session
 
 INTERVAL_IDLE = 0.25
@@ -28,6 +28,7 @@ def _scans_with_journal() -> list[Geometry]:
 
 def synchronise() -> None:
     """After undo, redo or load: bring journal, group names and list in line with what the meshes say."""
+    watch.all_changed()
     for geometry in _scans_with_journal():
         journal.restore(geometry)
         if geometry.editing and bpy.app.version < UNDO_RESTORES_GROUP_NAMES:
@@ -35,7 +36,6 @@ def synchronise() -> None:
             if names is not None:
                 masks.match_names(geometry.obj, names, journal.names_ever(geometry.data))
         edits.refresh_list(geometry)
-        session.edited.add(geometry.data.session_uid)
     redraw()
 
 
@@ -70,12 +70,7 @@ def _saving(*_: object) -> None:
 
 @persistent
 def _updated(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    for update in depsgraph.updates:
-        if update.is_updated_geometry and isinstance(update.id, (bpy.types.Mesh, bpy.types.PointCloud)):
-            uid = update.id.original.session_uid
-            session.edited.add(uid)
-            seeing.suspect(uid)
-            draw.suspect(uid)
+    watch.updated(depsgraph)
 
 
 def _tick() -> float:

@@ -34,7 +34,7 @@ class Pending:
     scene: str
     request: int
     voxel_size: float
-    asked_at: float
+    version: tuple  # of the scan's data when it was sent
     progress: Progress = Progress.ASKED
     markers: list[tuple[tuple[float, float, float], bool]] = field(default_factory=list)
 

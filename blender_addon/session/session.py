@@ -15,7 +15,7 @@ from ..scan.geometry import Geometry
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import ErrorCode
-from . import application, edits, journal
+from . import application, edits, journal, watch
 from .application import ApplicationError
 from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
 from .state import EMPTY
@@ -40,6 +40,7 @@ class Notice:
 @dataclass
 class _Known:
     scan: scans.Scan
+    version: tuple  # of the data when it was read
     key: str | None = None  # the client's key of the scene, once it was given to it
 
 
@@ -61,7 +62,7 @@ class Session:
     pending: PendingList = field(default_factory=PendingList)
     notices: dict[int, Notice] = field(default_factory=dict)
     answers: dict[tuple[int, int], Answer] = field(default_factory=dict)
-    edited: set[int] = field(default_factory=set)  # scans whose groups may have been edited by hand
+    groups_read: dict[int, tuple] = field(default_factory=dict)  # version of each scan whose groups are known
     redo_due: int = 0
     _known: dict[int, _Known] = field(default_factory=dict)
     _client_of_keys: object = None
@@ -74,10 +75,14 @@ class Session:
         geometry = Geometry(obj)
         known = self._known.get(obj.session_uid)
         state = journal.state(geometry) if geometry.count else EMPTY
-        fresh = scans.read(geometry, scene, known.scan if known else None, state.voxel_size)
+        version = watch.version(geometry.data.session_uid)
+        trusted = known is not None and known.version == version
+        fresh = scans.read(geometry, scene, known.scan if known else None, state.voxel_size, trusted)
         if known is None or fresh is not known.scan:
             self._forget_scene(known)
-            self._known[obj.session_uid] = _Known(fresh)
+            self._known[obj.session_uid] = _Known(fresh, version)
+        known = self._known[obj.session_uid]
+        known.version = version
         return fresh
 
     def known_scan(self, obj: bpy.types.Object) -> scans.Scan | None:
@@ -113,9 +118,8 @@ class Session:
         request = self.connection.client.predict(
             key, f"{data_uid}/{number}", clicks, voxel_size=voxel_size, probabilities=True
         )
-        pending = Pending(
-            obj.session_uid, data_uid, number, changes, label, scan, key, request, voxel_size, time.perf_counter()
-        )
+        version = watch.version(data_uid)
+        pending = Pending(obj.session_uid, data_uid, number, changes, label, scan, key, request, voxel_size, version)
         pending.markers = [
             ((p[0], p[1], p[2]), data["sign"] > 0)
             for kind, _, data in changes
@@ -133,7 +137,7 @@ class Session:
                 known.key = None
         known = self._known[obj.session_uid]
         if known.key is None:
-            known.key = self.connection.client.put_scene(scan.points, scan.colors)
+            known.key = self.connection.client.put_scene(scan.points, scan.point_colors)
         return known.key
 
     def _forget_scene(self, known: _Known | None) -> None:
@@ -238,9 +242,10 @@ class Session:
 
     def _apply(self, pending: Pending, event: MaskReady) -> Iterator[None]:
         geometry = application.geometry_of(pending.object_uid, pending.data_uid)
-        application.check_unedited(geometry, pending.scan, bpy.context.scene)
+        self._check_unedited(geometry, pending)
         edited: list[journal.Change] = []
-        if pending.data_uid in self.edited:
+        groups_version = watch.version(pending.data_uid)
+        if self.groups_read.get(pending.data_uid) != groups_version:
             reading = application.noticed_edits(geometry, journal.state(geometry))
             for noticed in reading:
                 if noticed is not None:
@@ -249,7 +254,7 @@ class Session:
                     yield
             # time has passed in between: look at everything afresh
             geometry = application.geometry_of(pending.object_uid, pending.data_uid)
-            application.check_unedited(geometry, pending.scan, bpy.context.scene)
+            self._check_unedited(geometry, pending)
         probabilities = event.probabilities
         if probabilities is None:
             probabilities = event.mask.astype(np.uint8) * 255
@@ -267,8 +272,13 @@ class Session:
             geometry = application.geometry_of(pending.object_uid, pending.data_uid)
         result = application.apply_mask(geometry, pending.number, mask, edited, pending.changes, pending.label)
         self.pending.items.remove(pending)
-        self.edited.discard(pending.data_uid)
+        self.groups_read[pending.data_uid] = groups_version
         self._applied(pending, event, on_vertices, result)
+
+    @staticmethod
+    def _check_unedited(geometry: Geometry, pending: Pending) -> None:
+        if geometry.count != pending.scan.count or watch.version(pending.data_uid) != pending.version:
+            application.check_unedited(geometry, pending.scan, bpy.context.scene)
 
     def _applied(
         self, pending: Pending, event: MaskReady, probabilities: np.ndarray, result: application.Result
@@ -307,7 +317,7 @@ class Session:
         self._known.clear()
         self.notices.clear()
         self.answers.clear()
-        self.edited.clear()
+        self.groups_read.clear()
         self.redo_due = 0
         journal.forget_all()
         edits.forget_all()

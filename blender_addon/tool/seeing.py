@@ -9,6 +9,7 @@ from mathutils import Matrix, Vector
 from mathutils.bvhtree import BVHTree
 
 from ..scan.geometry import coordinates
+from ..session import watch
 from .picking import Projection, View
 
 HOVER_LIMIT = 3_000_000  # points that a view change projects while hovering; a click looks at all
@@ -32,16 +33,10 @@ class _Shape:
     step: int
     tree: BVHTree | None
     projections: dict[int, Projection]
-    suspect: bool = False
+    version: tuple
 
 
 _shapes: dict[int, _Shape] = {}
-
-
-def suspect(data_uid: int) -> None:
-    """The geometry of a scan may have changed: look again before the next use. Masks count as geometry in Blender."""
-    if data_uid in _shapes:
-        _shapes[data_uid].suspect = True
 
 
 def forget_all() -> None:
@@ -50,17 +45,18 @@ def forget_all() -> None:
 
 def _shape(obj: bpy.types.Object) -> _Shape:
     known = _shapes.get(obj.data.session_uid)
-    if known is not None and not known.suspect:
+    version = watch.version(obj.data.session_uid)
+    if known is not None and known.version == version:
         return known
     raw = coordinates(obj.data)
     if known is not None and np.array_equal(raw, known.raw, equal_nan=True):
-        known.suspect = False
+        known.version = version
         return known
     tree = None
     if obj.type == "MESH" and len(obj.data.polygons):
         tree = BVHTree.FromObject(obj, bpy.context.evaluated_depsgraph_get())
     step = max(1, -(-len(raw) // HOVER_LIMIT))
-    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, tree, {})
+    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, tree, {}, version)
     _shapes[obj.data.session_uid] = shape
     return shape
 

@@ -177,11 +177,11 @@ def test_float_byte_and_no_colours(connected, blender, session, kind):
     assert_next_click_works(blender, session)
     scan = session.known_scan(blender.data.objects["scan"])
     if kind is None:
-        assert scan.colors is None and "only the shape" in scan.color_source
+        assert scan.point_colors is None and "only the shape" in scan.color_source
     else:
         assert scan.color_source == "colour attribute “Col”"
-        assert scan.colors[0].tolist() == [0, 0, 0] and scan.colors[-1].tolist() == [255, 255, 255]
-        assert abs(int(scan.colors[800, 0]) - 188) <= 1, "half of linear light is 188 in sRGB"
+        assert scan.point_colors[0].tolist() == [0, 0, 0] and scan.point_colors[-1].tolist() == [255, 255, 255]
+        assert abs(int(scan.point_colors[800, 0]) - 188) <= 1, "half of linear light is 188 in sRGB"
 
 
 def test_the_mesh_is_edited_while_the_mask_is_on_its_way(blender, session, sphere_server):

@@ -1,0 +1,71 @@
+"""Who changed a scan's data: the add-on, or somebody else, after whom everything read before must be looked at again.
+
+Blender tells the same for a moved vertex, a painted group and our own mask, so our writes are told apart by when they
+happen.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar
+
+import bpy
+
+T = TypeVar("T")
+
+_versions: dict[int, int] = {}
+_everything = 0
+_own = 0
+
+
+def version(data_uid: int) -> tuple[int, int]:
+    """Changes whenever somebody else may have changed the mesh or point cloud with this session id."""
+    return _everything, _versions.get(data_uid, 0)
+
+
+def foreign_change(data_uid: int) -> None:
+    _versions[data_uid] = _versions.get(data_uid, 0) + 1
+
+
+def all_changed() -> None:
+    """Undo, redo or another file: nothing read before can be trusted."""
+    global _everything
+    _everything += 1
+
+
+@contextmanager
+def own_writes() -> Iterator[None]:
+    """What Blender reports as changed within the block was written by the add-on."""
+    global _own
+    bpy.context.view_layer.update()  # what others did before is reported as theirs
+    _own += 1
+    try:
+        yield
+    finally:
+        bpy.context.view_layer.update()
+        _own -= 1
+
+
+def own(function: Callable[..., T]) -> Callable[..., T]:
+    """For a function whose writes are the add-on's own."""
+
+    @wraps(function)
+    def wrapped(*arguments: Any, **named: Any) -> T:
+        with own_writes():
+            return function(*arguments, **named)
+
+    return wrapped
+
+
+def updated(depsgraph: bpy.types.Depsgraph) -> None:
+    """From the handler of depsgraph updates."""
+    if _own:
+        return
+    for update in depsgraph.updates:
+        if not update.is_updated_geometry:
+            continue
+        found = update.id.original
+        if isinstance(found, bpy.types.Object):
+            found = found.data
+        if isinstance(found, (bpy.types.Mesh, bpy.types.PointCloud)):
+            foreign_change(found.session_uid)
