@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 PICK_RADIUS = 14.0  # pixels around the cursor
-SAME_SURFACE = 0.04  # points this much farther than the nearest one (share of its distance) are the same surface
+SAME_SURFACE = 0.04
+"""Points this much farther than the nearest one are the same surface: a share of its distance from the eye, or of the
+width of an orthographic view, which has no eye."""
 CELL = 16  # pixels; cells of the screen that projected points are sorted into
 
 
@@ -23,6 +25,15 @@ class View:
     matrix: np.ndarray
     size: tuple[int, int]
     planes: np.ndarray
+
+    @property
+    def orthographic(self) -> bool:
+        return not self.matrix[3, :3].any()
+
+    @property
+    def width(self) -> float:
+        """What an orthographic view shows from left to right, in units of the mesh."""
+        return float(2 / np.linalg.norm(self.matrix[0, :3]))
 
     def same_as(self, other: "View | None") -> bool:
         return (
@@ -60,7 +71,12 @@ class Projection:
         # numpy sorts 16-bit integers by radix, several times faster than wider ones
         order = np.argsort(cells.astype(np.uint16) if columns * rows < 65536 else cells, kind="stable")
         self._columns, self._rows = columns, rows
-        self._x, self._y, self._depth = x[order], y[order], w[vertices][order]
+        if view.orthographic:
+            forward = matrix[2] / np.linalg.norm(matrix[2, :3])
+            depth = _along(axes, forward)
+        else:
+            depth = w
+        self._x, self._y, self._depth = x[order], y[order], depth[vertices][order]
         self._vertices = vertices[order]
         self._starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=columns * rows))])
 
@@ -81,7 +97,8 @@ class Projection:
         covered = away <= drawn_radius
         if covered.any():
             return int(self._vertices[near[covered][np.argmin(depth[covered])]])
-        front = depth <= depth.min() * (1 + SAME_SURFACE)
+        nearest = depth.min()
+        front = depth <= nearest + SAME_SURFACE * (self.view.width if self.view.orthographic else nearest)
         return int(self._vertices[near[front][np.argmin(away[front])]])
 
     def _near(self, x: float, y: float, radius: float) -> np.ndarray:
