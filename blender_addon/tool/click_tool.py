@@ -4,6 +4,7 @@ import bpy
 
 from ..overlay import markers
 from ..session.session import redraw
+from . import outline
 
 IDNAME = "scanpick.click_tool"
 
@@ -88,9 +89,11 @@ def update_status() -> None:
             active = is_active(bpy.context, workspace)
         if active and workspace.name not in _told:
             workspace.status_text_set(_draw_status)
+            outline.hide(workspace)
             _told.add(workspace.name)
         elif not active and workspace.name in _told:
             workspace.status_text_set(None)
+            outline.restore(workspace)
             _told.discard(workspace.name)
             if markers.hover is not None:
                 markers.hover = None
@@ -114,5 +117,6 @@ def unregister() -> None:
     for workspace in bpy.data.workspaces:
         if workspace.name in _told:
             workspace.status_text_set(None)
+        outline.restore(workspace)
     _told.clear()
     bpy.utils.unregister_tool(SCANPICK_TOOL_click)

@@ -1,8 +1,8 @@
-"""Panels and lists of the add-on."""
+"""Panels, lists and menus of the add-on."""
 
 import bpy
 
-from . import panel
+from . import menus, panel
 
 CLASSES = panel.CLASSES
 
@@ -10,8 +10,10 @@ CLASSES = panel.CLASSES
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
+    menus.register()
 
 
 def unregister() -> None:
+    menus.unregister()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

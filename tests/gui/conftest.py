@@ -15,7 +15,7 @@ import pytest
 from installer.testing import window_blender
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TIMEOUT = 420
+TIMEOUT = 660
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +80,25 @@ def sphere_address() -> Iterator[str]:
     process.wait()
 
 
+@pytest.fixture
+def network_address() -> Iterator[str]:
+    """Address of the real server with the shipped weights."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    python = os.environ.get("SCANPICK_PYTHON", sys.executable)
+    process = subprocess.Popen(
+        [python, "-m", "inference_server", "serve", "--address", address, "--threads", "1"],
+        cwd=REPOSITORY, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield address
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
 def take_pictures(folder: Path) -> None:
     """Photograph the screen for every request in the folder; ImageMagick's `import` does it, where it is there."""
     for request in folder.glob("*.request"):
@@ -91,13 +110,17 @@ def take_pictures(folder: Path) -> None:
 
 
 @pytest.fixture
-def play(blender_program: Path, blender_home: dict[str, str], pictures: Path) -> Callable[[str, str], dict]:
-    """Play a scene of this folder in the window; returns its facts, fails with its traceback."""
+def play(blender_program: Path, blender_home: dict[str, str], pictures: Path) -> Callable[..., dict]:
+    """Play a scene of this folder in the window; returns its facts, fails with its traceback.
 
-    def run(scene: str, address: str) -> dict:
+    `prepare(out)` may put files into the scene's folder first.
+    """
+
+    def run(scene: str, address: str, prepare: Callable[[Path], None] = lambda out: None) -> dict:
         out = pictures / scene
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
+        prepare(out)
         command = [blender_program, "--enable-event-simulate", "--window-geometry",
                    "0", "0", "1280", "800", "--python", REPOSITORY / "tests" / "gui" / "stage.py", "--", scene, out,
                    address]  # fmt: skip

@@ -21,7 +21,7 @@ from mathutils import Vector
 
 PAUSE = 0.15
 ADDON = "bl_ext.user_default.scanpick"
-LIMIT = 240.0
+LIMIT = 600.0
 
 
 class Stage:
@@ -102,6 +102,25 @@ class Stage:
         space = area.spaces.active
         flat = location_3d_to_region_2d(region, space.region_3d, Vector(world))
         return region.x + flat.x, region.y + flat.y
+
+    def middle(self) -> tuple[float, float]:
+        """The middle of the viewport."""
+        _, region = self.view
+        return region.x + region.width / 2, region.y + region.height / 2
+
+    def pause(self, seconds: float) -> Iterator[None]:
+        """Do nothing for a while, as a person who looks."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            yield
+
+    def write(self, text: str) -> Iterator[None]:
+        """Type a text of letters and blanks."""
+        for letter in text:
+            key = "SPACE" if letter == " " else letter.upper()
+            self.window.event_simulate(type=key, value="PRESS", unicode=letter, x=self.mouse[0], y=self.mouse[1])
+            self.event(key, "RELEASE")
+            yield
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 30.0) -> Iterator[None]:
         """Wait as the artist does: Blender goes on drawing and polling."""

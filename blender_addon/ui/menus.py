@@ -1,0 +1,46 @@
+"""Entries in Blender's own menus, where search (F3) finds them: Object > Scanpick, File > Export."""
+
+import bpy
+
+
+class SCANPICK_MT_object(bpy.types.Menu):
+    bl_idname = "SCANPICK_MT_object"
+    bl_label = "Scanpick"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.operator("scanpick.object_new", icon="ADD")
+        layout.operator("scanpick.object_duplicate", icon="DUPLICATE")
+        layout.operator("scanpick.object_merge", icon="AUTOMERGE_ON")
+        layout.operator("scanpick.object_delete", icon="REMOVE")
+        layout.operator("scanpick.take_back", icon="LOOP_BACK")
+        layout.separator()
+        layout.operator("scanpick.separate", icon="MOD_EXPLODE")
+        layout.operator("scanpick.export_objects", text="Export Objects…", icon="EXPORT")
+
+
+def _object_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    menu.layout.separator()
+    menu.layout.menu(SCANPICK_MT_object.bl_idname)
+
+
+def _export_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    menu.layout.operator("scanpick.export_objects", text="Scanpick Objects")
+
+
+CLASSES = (SCANPICK_MT_object,)
+_ENTRIES = (("VIEW3D_MT_object", _object_menu), ("TOPBAR_MT_file_export", _export_menu))
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    for name, draw in _ENTRIES:
+        getattr(bpy.types, name).append(draw)
+
+
+def unregister() -> None:
+    for name, draw in _ENTRIES:
+        getattr(bpy.types, name).remove(draw)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
