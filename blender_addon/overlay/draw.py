@@ -15,6 +15,7 @@ from .cloud import Cloud
 
 SMALLEST_CLOUD = 500  # face-less meshes with fewer vertices are no scans, and are left to Blender
 BIAS = 5e-5  # towards the eye, in clip space: over Blender's own dots
+DOT_RIM = 2.0  # pixels that Blender's dots are wider than the theme's vertex size
 GREY = (0.22, 0.22, 0.22)
 
 _clouds: dict[int, Cloud] = {}
@@ -134,7 +135,7 @@ def _draw_cloud(
     program = shader.get()
     program.bind()
     program.uniform_float("matrix", region_3d.perspective_matrix @ obj.matrix_world)
-    program.uniform_float("point_size", view.point_size * bpy.context.preferences.system.pixel_size)
+    program.uniform_float("point_size", _point_size(obj, view))
     program.uniform_float("opacity", 0.4 if xray else 1.0)
     program.uniform_bool("faces", [cloud.has_faces])
     # in Edit Mode Blender's own dots tell what is selected: stay behind them
@@ -148,6 +149,13 @@ def _draw_cloud(
         gpu.state.depth_mask_set(False)
         cloud.faces().draw(program)
         gpu.state.depth_mask_set(not xray)
+
+
+def _point_size(obj: bpy.types.Object, view: settings.ScanpickView) -> float:
+    """Pixels; never smaller than the dots that Blender draws for vertices without faces, which would show around ours."""
+    preferences = bpy.context.preferences
+    dots = preferences.themes[0].view_3d.vertex_size + DOT_RIM if obj.type == "MESH" else 0
+    return max(view.point_size, dots) * preferences.system.pixel_size
 
 
 def _guarded(draw) -> None:

@@ -24,7 +24,7 @@ class ScanpickView(bpy.types.PropertyGroup):
         update=_changed,
     )
     point_size: FloatProperty(
-        name="Point Size", description="Pixels", default=4.0, min=1.0, max=20.0, precision=1, update=_changed
+        name="Point Size", description="Pixels", default=5.0, min=1.0, max=20.0, precision=1, update=_changed
     )
     opacity: FloatProperty(
         name="Mask", description="How strongly masks cover the colours", default=0.65, min=0.0, max=1.0,

@@ -4,7 +4,6 @@ import bpy
 
 from ..overlay import markers
 from ..session.session import redraw
-from . import outline
 
 IDNAME = "scanpick.click_tool"
 
@@ -89,11 +88,9 @@ def update_status() -> None:
             active = is_active(bpy.context, workspace)
         if active and workspace.name not in _told:
             workspace.status_text_set(_draw_status)
-            outline.hide(workspace)
             _told.add(workspace.name)
         elif not active and workspace.name in _told:
             workspace.status_text_set(None)
-            outline.restore(workspace)
             _told.discard(workspace.name)
             if markers.hover is not None:
                 markers.hover = None
@@ -117,6 +114,5 @@ def unregister() -> None:
     for workspace in bpy.data.workspaces:
         if workspace.name in _told:
             workspace.status_text_set(None)
-        outline.restore(workspace)
     _told.clear()
     bpy.utils.unregister_tool(SCANPICK_TOOL_click)
