@@ -12,6 +12,7 @@ from .errors import UserError
 COMMANDS = {
     "benchmark": "benchmark.command",
     "evaluate": "evaluation.command",
+    "importance": "commands.importance",
     "keys": "commands.keys",
     "rooms": "data.rooms.command",
     "segment": "commands.segment",

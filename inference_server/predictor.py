@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .adaptation import Example, follow_clicks, log_odds
 from .devices import choose_device, choose_dtype
 from .errors import UserError
-from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, load_model
+from .importance import read_importance
+from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
 from .models.inputs import ClickTensors, encode_inputs, uses_colour
 from .models.minkunet import MinkUNet
 from .scene import TILE, TRAINED_VOXEL, Region, Scene, TileBox
@@ -38,23 +40,42 @@ class Prediction:
     voxels: int = 0
 
 
+@dataclass
+class _Network:
+    """A network on the device, the name of its inputs, its weights file, and their importance once asked for."""
+
+    model: torch.nn.Module
+    inputs: str
+    file: Path
+    importance: dict[str, torch.Tensor] | None = None
+
+
 class Predictor:
     """A network on a device. A prediction is a pure function of the weights, the scene and the clicks.
 
     weights: 'default' (chooses by whether the scan has colours), a shipped name, or a file.
     device: auto, cpu, cuda, mps. engine: torch or minkowski. dtype: auto, float32 or bfloat16.
+    adapt: whether predictions that do not say it themselves adapt the network to their clicks (adaptation.py).
     Raises UserError for weights, a device or an engine that cannot be had.
     """
 
     def __init__(
-        self, weights: str | Path = "default", device: str = "auto", engine: str = "torch", dtype: str = "auto"
+        self,
+        weights: str | Path = "default",
+        device: str = "auto",
+        engine: str = "torch",
+        dtype: str = "auto",
+        adapt: bool = False,
     ):
         self._torch_device = choose_device(device)
         self._dtype = choose_dtype(self._torch_device, dtype) if engine == "torch" else torch.float32
         self.weights, self.engine, self.device = weights, engine, str(self._torch_device)
-        self._models: dict[bool, tuple[torch.nn.Module, str]] = {}
+        self._adapt = adapt
+        self._networks: dict[str | Path, _Network] = {}
         self._scene: Scene | None = None
-        self._model_for(coloured=True)
+        network = self._network_for(coloured=True)
+        if adapt:
+            self._importance_of(network)
 
     @property
     def name(self) -> str:
@@ -73,27 +94,30 @@ class Predictor:
         """Prepare a scan and keep it for `predict`."""
         self._scene = self.prepare(positions, colors, voxel_size)
 
-    def predict(self, clicks: Sequence[Click]) -> Prediction:
-        """Segment the object of these clicks in the scene that was set."""
+    def predict(self, clicks: Sequence[Click], adapt: bool | None = None) -> Prediction:
+        """Segment the object of these clicks in the scene that was set, as `predict_on` does."""
         if self._scene is None:
             raise UserError("No scan is set; call set_scene first.")
-        return self.predict_on(self._scene, clicks)
+        return self.predict_on(self._scene, clicks, adapt)
 
     def reset(self) -> None:
         """Forget the scene."""
         self._scene = None
 
-    def predict_on(self, scene: Scene, clicks: Sequence[Click]) -> Prediction:
+    def predict_on(self, scene: Scene, clicks: Sequence[Click], adapt: bool | None = None) -> Prediction:
         """Segment the object of an ordered list of clicks; the clicked vertices get their label, the later click wins.
 
-        Raises UserError for clicks that lie off the scan or are not finite.
+        adapt: let a copy of the network follow the clicks first, which takes some seconds; None: as the predictor was
+        told. Raises UserError for clicks that lie off the scan or are not finite.
         """
         started = time.perf_counter()
         positions, positive = _check_clicks(clicks, len(scene))
         mask, probabilities = np.zeros(len(scene), bool), np.zeros(len(scene), np.uint8)
         if not positive.any():
             return Prediction(mask, probabilities)
-        model, inputs = self._model_for(scene.colors is not None)
+        network = self._network_for(scene.colors is not None)
+        adapting = self._adapt if adapt is None else adapt
+        importance = self._importance_of(network) if adapting else {}
         box = _box_around(scene, positions)
         timing = {"region": 0.0, "network": 0.0, "vertices": 0.0}
         for growth in range(MAX_GROWTH + 1):
@@ -101,12 +125,17 @@ class Predictor:
             region = scene.region(box, self._torch_device)
             timing["region"] += time.perf_counter() - clock
             clock = time.perf_counter()
-            scores = self._scores(model, inputs, region, positions, positive)
+            example = self._example(network, region, positions, positive)
+            scores = log_odds(network.model, example)
             timing["network"] += time.perf_counter() - clock
             grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
             if grown is None:
                 break
             box = grown
+        if adapting:
+            clock = time.perf_counter()
+            scores = follow_clicks(network.model, example, scores, importance)
+            timing["adaptation"] = time.perf_counter() - clock
         clock = time.perf_counter()
         kept = region.connected(scores > 0, region.locate(positions[positive]))
         scores = torch.where((scores > 0) & ~kept, -UNCONNECTED, scores)
@@ -119,33 +148,50 @@ class Predictor:
         timing["total"] = time.perf_counter() - started
         return Prediction(mask, probabilities, timing, len(region.points))
 
-    @torch.inference_mode()
-    def _scores(
-        self, model: torch.nn.Module, inputs: str, region: Region, positions: np.ndarray, positive: np.ndarray
-    ) -> torch.Tensor:
-        """Log-odds of the object for each voxel of a region, (V,) float32."""
-        clicks = ClickTensors(region.locate(positions), torch.from_numpy(positive).to(self._torch_device))
-        rgb = region.rgb if uses_colour(inputs) else None
-        features = encode_inputs(inputs, region.points.xyz, rgb, clicks, TRAINED_VOXEL)
-        logits = model(region.points, features.to(self._dtype)).float()
-        return logits[:, 1] - logits[:, 0]
+    @property
+    def model(self) -> torch.nn.Module:
+        """The network for scans with colours, batch norms folded."""
+        return self._network_for(coloured=True).model
 
-    def _model_for(self, coloured: bool) -> tuple[torch.nn.Module, str]:
-        if coloured not in self._models:
-            weights = self.weights
-            if weights == "default":
-                weights = DEFAULT_WEIGHTS if coloured else DEFAULT_WEIGHTS_COLOURLESS
+    def example(self, scene: Scene, clicks: Sequence[Click]) -> Example:
+        """What the network is given for these clicks, before the region grows."""
+        positions, positive = _check_clicks(clicks, len(scene))
+        network = self._network_for(scene.colors is not None)
+        region = scene.region(_box_around(scene, positions), self._torch_device)
+        return self._example(network, region, positions, positive)
+
+    def _example(self, network: _Network, region: Region, positions: np.ndarray, positive: np.ndarray) -> Example:
+        clicks = ClickTensors(region.locate(positions), torch.from_numpy(positive).to(self._torch_device))
+        rgb = region.rgb if uses_colour(network.inputs) else None
+        features = encode_inputs(network.inputs, region.points.xyz, rgb, clicks, TRAINED_VOXEL)
+        return Example(region.points, features.to(self._dtype), clicks)
+
+    def _network_for(self, coloured: bool) -> _Network:
+        weights = self.weights
+        if weights == "default":
+            weights = DEFAULT_WEIGHTS if coloured else DEFAULT_WEIGHTS_COLOURLESS
+        if weights not in self._networks:
             model, config = load_model(weights, self.engine)
-            if uses_colour(config.inputs) and not coloured:
-                raise UserError(
-                    f"The weights '{weights}' need colours, and this scan has none; choose weights for scans without "
-                    f"colour, such as {DEFAULT_WEIGHTS_COLOURLESS}."
-                )
             if self.engine == "torch" and isinstance(model, MinkUNet):
                 for convolution, norm in model.norm_pairs():
                     fold(convolution, norm)
-            self._models[coloured] = (model.to(self._torch_device, self._dtype).requires_grad_(False), config.inputs)
-        return self._models[coloured]
+            model = model.to(self._torch_device, self._dtype).requires_grad_(False)
+            self._networks[weights] = _Network(model, config.inputs, find_weights(weights))
+        network = self._networks[weights]
+        if uses_colour(network.inputs) and not coloured:
+            raise UserError(
+                f"The weights '{weights}' need colours, and this scan has none; choose weights for scans without "
+                f"colour, such as {DEFAULT_WEIGHTS_COLOURLESS}."
+            )
+        return network
+
+    def _importance_of(self, network: _Network) -> dict[str, torch.Tensor]:
+        if self.engine != "torch":
+            raise UserError("Adaptation to clicks needs the torch engine: choose it, or do without adaptation.")
+        if network.importance is None:
+            read = read_importance(network.file)
+            network.importance = {name: value.to(self._torch_device) for name, value in read.items()}
+        return network.importance
 
 
 def _check_clicks(clicks: Sequence[Click], points: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """The method under evaluation, made from the settings."""
 
-import hashlib
 from dataclasses import replace
-from pathlib import Path
+
+from inference_server.files import sha256_of
 
 from .objects import Method
 from .settings import Settings
@@ -16,7 +16,7 @@ def make_method(settings: Settings) -> Method:
         return {"region-growing": RegionGrowing, "graph-cut": GraphCut}[settings.method]()
     from inference_server.predictor import Predictor
 
-    return Predictor(settings.weights, device=settings.device, engine=settings.engine)
+    return Predictor(settings.weights, settings.device, settings.engine, adapt=settings.adapt)
 
 
 def identify(settings: Settings) -> Settings:
@@ -29,13 +29,8 @@ def identify(settings: Settings) -> Settings:
     colourless = WEIGHTS_FOLDER / f"{DEFAULT_WEIGHTS_COLOURLESS}.safetensors"
     if settings.weights == "default" and colourless.exists():
         files.append(colourless)
-    return replace(settings, weights_sha256=_sha256(files))
+    if settings.adapt:
+        from inference_server.importance import importance_file
 
-
-def _sha256(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()
+        files += [path for path in map(importance_file, files) if path.exists()]
+    return replace(settings, weights_sha256=sha256_of(*files))
