@@ -46,36 +46,34 @@ class Example:
         return torch.tensor(list(last), device=device), torch.tensor(list(last.values()), device=device)
 
 
-@torch.no_grad()
-def log_odds(model: nn.Module, example: Example) -> Tensor:
-    """Object against background, (V,) float32."""
-    return _log_odds(model, {}, example)
+def log_odds(model: nn.Module, example: Example, parameters: dict[str, Tensor] | None = None) -> Tensor:
+    """Object against background, (V,) float32; parameters by name replace the model's own."""
+    logits = functional_call(model, parameters or {}, (example.points, example.features)).float()
+    return logits[:, 1] - logits[:, 0]
 
 
 def follow_clicks(
-    model: nn.Module,
-    example: Example,
-    first: Tensor,
-    importance: dict[str, Tensor],
-    config: AdaptationConfig = AdaptationConfig(),
-) -> Tensor:
-    """Log-odds (V,) float32 of a copy of the network adapted to an object's clicks; the model stays as it is.
+    model: nn.Module, example: Example, importance: dict[str, Tensor], config: AdaptationConfig = AdaptationConfig()
+) -> dict[str, Tensor]:
+    """Parameters by name, float32, adapted to an object's clicks; the model's own stay as they are.
 
     Minimises, from the model's own parameters theta* and with Adam,
       CE at the clicked voxels (mean over clicks) + (1 - lambda) BCE to the first prediction
       + gamma sum_i Omega_i (theta_i - theta*_i)^2.
-    first: (V,) log-odds before adaptation. importance: Omega by parameter name; a parameter that is not in it
-    stays as it is. Batch norms must be folded or in evaluation mode: their statistics are not touched.
+    importance: Omega by parameter name; a parameter that is not in it is left alone. Batch norms must be folded or
+    in evaluation mode: their statistics are not touched.
     """
     start = {name: value.detach().float() for name, value in model.named_parameters() if name in importance}
     now = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimizer = torch.optim.Adam(now.values(), lr=config.learning_rate)
     clicked, labels = example.labels()
-    dense = (first > 0).float()
+    first = None
     for _ in range(config.steps):
-        scores = _log_odds(model, now, example)
+        scores = log_odds(model, example, now)
+        if first is None:
+            first = (scores > 0).float()
         loss = binary_cross_entropy_with_logits(scores[clicked], labels)
-        loss = loss + (1 - config.lam) * binary_cross_entropy_with_logits(scores, dense)
+        loss = loss + (1 - config.lam) * binary_cross_entropy_with_logits(scores, first)
         optimizer.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -83,11 +81,4 @@ def follow_clicks(
             for name, value in now.items():
                 value.grad.addcmul_(importance[name], value - start[name], value=2 * config.gamma)
         optimizer.step()
-    with torch.no_grad():
-        return _log_odds(model, now, example)
-
-
-def _log_odds(model: nn.Module, parameters: dict[str, Tensor], example: Example) -> Tensor:
-    """Those of the model with other parameters."""
-    logits = functional_call(model, parameters, (example.points, example.features)).float()
-    return logits[:, 1] - logits[:, 0]
+    return {name: value.detach() for name, value in now.items()}

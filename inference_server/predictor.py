@@ -117,25 +117,24 @@ class Predictor:
             return Prediction(mask, probabilities)
         network = self._network_for(scene.colors is not None)
         adapting = self._adapt if adapt is None else adapt
-        importance = self._importance_of(network) if adapting else {}
-        box = _box_around(scene, positions)
-        timing = {"region": 0.0, "network": 0.0, "vertices": 0.0}
+        timing = {"region": 0.0, "adaptation": 0.0, "network": 0.0, "vertices": 0.0}
+        box, parameters = _box_around(scene, positions), {}
         for growth in range(MAX_GROWTH + 1):
             clock = time.perf_counter()
             region = scene.region(box, self._torch_device)
-            timing["region"] += time.perf_counter() - clock
-            clock = time.perf_counter()
             example = self._example(network, region, positions, positive)
-            scores = log_odds(network.model, example)
+            timing["region"] += time.perf_counter() - clock
+            if adapting and not parameters:
+                clock = time.perf_counter()
+                parameters = follow_clicks(network.model, example, self._importance_of(network))
+                timing["adaptation"] = time.perf_counter() - clock
+            clock = time.perf_counter()
+            scores = log_odds(network.model, example, parameters)
             timing["network"] += time.perf_counter() - clock
             grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
             if grown is None:
                 break
             box = grown
-        if adapting:
-            clock = time.perf_counter()
-            scores = follow_clicks(network.model, example, scores, importance)
-            timing["adaptation"] = time.perf_counter() - clock
         clock = time.perf_counter()
         kept = region.connected(scores > 0, region.locate(positions[positive]))
         scores = torch.where((scores > 0) & ~kept, -UNCONNECTED, scores)
