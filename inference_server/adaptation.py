@@ -4,6 +4,9 @@ Instance adaptation (IA) of Kontogianni et al., "Continuous Adaptation for Inter
 Learning from Corrections" (ECCV 2020), as InterObject3D uses it (section III-A): the clicks so far are sparse
 labels, the first prediction is a dense one, and weights that matter for what the network knows are held back.
 Every call starts from the given weights and sees all clicks, so what comes of it depends on nothing else.
+
+Ours: a network that has learnt to obey the clicks it is shown gets them right already and learns nothing from them.
+So each step shows it the first few clicks only, and asks for all: what it learns is what the artist had to correct.
 """
 
 from dataclasses import dataclass
@@ -13,30 +16,49 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .models.inputs import ClickTensors
+from .models.inputs import ClickTensors, encode_inputs
 from .models.points import Points
+from .scene import TRAINED_VOXEL
 
 
 @dataclass(frozen=True)
 class AdaptationConfig:
-    """learning_rate and lam(bda) are the paper's; gamma and steps ours, chosen on validation scans."""
+    """How a network adapts. lam(bda) is the paper's; the rest is ours, chosen on validation scans (docs/evaluation.md).
 
-    learning_rate: float = 5e-5
+    held_out: show the first clicks only and ask for all, instead of showing all.
+    """
+
+    learning_rate: float = 5e-4
     lam: float = 0.1
-    gamma: float = 1.0
+    gamma: float = 30.0
     steps: int = 10
+    held_out: bool = True
+
+
+OURS = AdaptationConfig()
+ADAPTATIONS = {"ours": OURS, "paper": AdaptationConfig(learning_rate=5e-5, held_out=False)}
+"""By name: ours, and the paper's learning rate with all clicks shown (gamma and steps, which it does not tell, are
+ours)."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """An object's clicks on one region, as a network sees them.
+    """An object's clicks on one region.
 
-    points: the region's voxels, (V, 3); features: (V, C) network input, click channels included.
+    points: the region's voxels, (V, 3); rgb: (V, 3) float32 in [0, 1] or None; inputs: key of INPUTS;
+    dtype: what the network computes in.
     """
 
     points: Points
-    features: Tensor
+    rgb: Tensor | None
     clicks: ClickTensors
+    inputs: str
+    dtype: torch.dtype
+
+    def features(self, shown: int | None = None) -> Tensor:
+        """The network's input (V, C), with the first so many clicks or with all."""
+        clicks = ClickTensors(self.clicks.xyz[:shown], self.clicks.positive[:shown])
+        return encode_inputs(self.inputs, self.points.xyz, self.rgb, clicks, TRAINED_VOXEL).to(self.dtype)
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """The clicked voxels (K,) int64, each once, and their labels (K,) float32: the later click wins."""
@@ -46,14 +68,16 @@ class Example:
         return torch.tensor(list(last), device=device), torch.tensor(list(last.values()), device=device)
 
 
-def log_odds(model: nn.Module, example: Example, parameters: dict[str, Tensor] | None = None) -> Tensor:
-    """Object against background, (V,) float32; parameters by name replace the model's own."""
-    logits = functional_call(model, parameters or {}, (example.points, example.features)).float()
+def log_odds(
+    model: nn.Module, example: Example, parameters: dict[str, Tensor] | None = None, shown: int | None = None
+) -> Tensor:
+    """Object against background, (V,) float32; parameters by name replace the model's own; `shown` as in features."""
+    logits = functional_call(model, parameters or {}, (example.points, example.features(shown))).float()
     return logits[:, 1] - logits[:, 0]
 
 
 def follow_clicks(
-    model: nn.Module, example: Example, importance: dict[str, Tensor], config: AdaptationConfig = AdaptationConfig()
+    model: nn.Module, example: Example, importance: dict[str, Tensor], config: AdaptationConfig = OURS
 ) -> dict[str, Tensor]:
     """Parameters by name, float32, adapted to an object's clicks; the model's own stay as they are.
 
@@ -61,17 +85,20 @@ def follow_clicks(
       CE at the clicked voxels (mean over clicks) + (1 - lambda) BCE to the first prediction
       + gamma sum_i Omega_i (theta_i - theta*_i)^2.
     importance: Omega by parameter name; a parameter that is not in it is left alone. Batch norms must be folded or
-    in evaluation mode: their statistics are not touched.
+    in evaluation mode: their statistics are not touched. Where nothing can be held out (a first click), nothing is
+    changed.
     """
+    parts = _parts(example.clicks.positive.tolist()) if config.held_out else [None]
     start = {name: value.detach().float() for name, value in model.named_parameters() if name in importance}
+    if not parts or not config.steps:
+        return start
     now = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimizer = torch.optim.Adam(now.values(), lr=config.learning_rate)
     clicked, labels = example.labels()
-    first = None
-    for _ in range(config.steps):
-        scores = log_odds(model, example, now)
-        if first is None:
-            first = (scores > 0).float()
+    with torch.no_grad():
+        first = (log_odds(model, example) > 0).float()
+    for step in range(config.steps):
+        scores = log_odds(model, example, now, parts[step % len(parts)])
         loss = binary_cross_entropy_with_logits(scores[clicked], labels)
         loss = loss + (1 - config.lam) * binary_cross_entropy_with_logits(scores, first)
         optimizer.zero_grad()
@@ -82,3 +109,8 @@ def follow_clicks(
                 value.grad.addcmul_(importance[name], value - start[name], value=2 * config.gamma)
         optimizer.step()
     return {name: value.detach() for name, value in now.items()}
+
+
+def _parts(positive: list[bool]) -> list[int]:
+    """How many of the first clicks to show, step by step: all but the last first; one is on the object always."""
+    return [shown for shown in range(len(positive) - 1, 0, -1) if any(positive[:shown])]

@@ -30,7 +30,7 @@ def measure(model: nn.Module, examples: Iterable[Example]) -> dict[str, Tensor]:
     parameters = {name: value.detach().float().requires_grad_() for name, value in model.named_parameters()}
     total: dict[str, Tensor] = {}
     for example in examples:
-        scores = functional_call(model, parameters, (example.points, example.features)).float()
+        scores = functional_call(model, parameters, (example.points, example.features())).float()
         scores.square().sum(1).mean().backward()
         for name, value in parameters.items():
             if value.grad is not None:

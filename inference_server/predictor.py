@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .adaptation import Example, follow_clicks, log_odds
+from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, log_odds
 from .devices import choose_device, choose_dtype
 from .errors import UserError
 from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
-from .models.inputs import ClickTensors, encode_inputs, uses_colour
+from .models.inputs import ClickTensors, uses_colour
 from .models.minkunet import MinkUNet
 from .scene import TILE, TRAINED_VOXEL, Region, Scene, TileBox
 from .sparse.layers import fold
@@ -55,7 +55,7 @@ class Predictor:
 
     weights: 'default' (chooses by whether the scan has colours), a shipped name, or a file.
     device: auto, cpu, cuda, mps. engine: torch or minkowski. dtype: auto, float32 or bfloat16.
-    adapt: whether predictions that do not say it themselves adapt the network to their clicks (adaptation.py).
+    adapt: whether predictions that do not say it themselves adapt the network to their clicks; adaptation: how.
     Raises UserError for weights, a device or an engine that cannot be had.
     """
 
@@ -66,11 +66,12 @@ class Predictor:
         engine: str = "torch",
         dtype: str = "auto",
         adapt: bool = False,
+        adaptation: AdaptationConfig = OURS,
     ):
         self._torch_device = choose_device(device)
         self._dtype = choose_dtype(self._torch_device, dtype) if engine == "torch" else torch.float32
         self.weights, self.engine, self.device = weights, engine, str(self._torch_device)
-        self._adapt = adapt
+        self._adapt, self._adaptation = adapt, adaptation
         self._networks: dict[str | Path, _Network] = {}
         self._scene: Scene | None = None
         network = self._network_for(coloured=True)
@@ -118,15 +119,16 @@ class Predictor:
         network = self._network_for(scene.colors is not None)
         adapting = self._adapt if adapt is None else adapt
         timing = {"region": 0.0, "adaptation": 0.0, "network": 0.0, "vertices": 0.0}
-        box, parameters = _box_around(scene, positions), {}
+        box, parameters = _box_around(scene, positions), None
         for growth in range(MAX_GROWTH + 1):
             clock = time.perf_counter()
             region = scene.region(box, self._torch_device)
             example = self._example(network, region, positions, positive)
             timing["region"] += time.perf_counter() - clock
-            if adapting and not parameters:
+            if adapting and parameters is None:
                 clock = time.perf_counter()
-                parameters = follow_clicks(network.model, example, self._importance_of(network))
+                importance = self._importance_of(network)
+                parameters = follow_clicks(network.model, example, importance, self._adaptation)
                 timing["adaptation"] = time.perf_counter() - clock
             clock = time.perf_counter()
             scores = log_odds(network.model, example, parameters)
@@ -162,8 +164,7 @@ class Predictor:
     def _example(self, network: _Network, region: Region, positions: np.ndarray, positive: np.ndarray) -> Example:
         clicks = ClickTensors(region.locate(positions), torch.from_numpy(positive).to(self._torch_device))
         rgb = region.rgb if uses_colour(network.inputs) else None
-        features = encode_inputs(network.inputs, region.points.xyz, rgb, clicks, TRAINED_VOXEL)
-        return Example(region.points, features.to(self._dtype), clicks)
+        return Example(region.points, rgb, clicks, network.inputs, self._dtype)
 
     def _network_for(self, coloured: bool) -> _Network:
         weights = self.weights
@@ -250,9 +251,7 @@ def _grow(scene: Scene, region: Region, mask: torch.Tensor) -> TileBox | None:
     return grown if len(region.points) < voxels <= MAX_REGION_VOXELS else None
 
 
-def _obey(
-    mask: np.ndarray, probabilities: np.ndarray, scene: Scene, region: Region, clicks: Sequence[Click]
-) -> None:
+def _obey(mask: np.ndarray, probabilities: np.ndarray, scene: Scene, region: Region, clicks: Sequence[Click]) -> None:
     """Give every clicked vertex its label, in order; a click without a vertex means the point nearest to it."""
     for click in clicks:
         vertex = click.vertex

@@ -25,7 +25,7 @@ from .pictures import draw_object, plot_curves
 from .plan import Plan, Task, make_plan, split_tasks
 from .replay import means, print_replay, read_session
 from .replay import replay as replay_session
-from .settings import METHODS, Settings
+from .settings import ADAPTATIONS, METHODS, Settings
 from .sources import find_scenes
 from .store import SUMMARY, append_result, load_mask, open_folder, write_csv, write_text
 from .summary import RANKINGS, summarise
@@ -38,9 +38,7 @@ WORST = 8
 def command(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            help="Scans with 'instance' labels, or folders (scans, ScanNet, S3DIS, SemanticKITTI)."
-        ),
+        typer.Argument(help="Scans with 'instance' labels, or folders (scans, ScanNet, S3DIS, SemanticKITTI)."),
     ] = None,
     weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
     method: Annotated[str, typer.Option(help=" | ".join(METHODS))] = "network",
@@ -49,9 +47,8 @@ def command(
     every: Annotated[int, typer.Option(min=1, help="Only every n-th object of a scene, largest first.")] = 1,
     min_points: Annotated[int, typer.Option(min=1, help="Leave out objects with fewer points.")] = 10,
     jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0: one per core.")] = 0,
-    adapt: Annotated[
-        bool, typer.Option("--adapt", help="Adapt the network to each object's clicks.")
-    ] = False,
+    adapt: Annotated[bool, typer.Option("--adapt", help="Adapt the network to each object's clicks.")] = False,
+    adaptation: Annotated[str, typer.Option(help="How to adapt, with --adapt: " + " | ".join(ADAPTATIONS))] = "ours",
     crop: Annotated[
         float | None,
         typer.Option(help="Released code's protocol: a square of so many metres around the true object."),
@@ -67,22 +64,23 @@ def command(
     ] = None,
     engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for results; a rerun goes on where it stopped.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results; a rerun goes on where it stopped.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary there too.")] = None,
 ) -> None:
     """Click objects out of labelled scans by simulation: IoU over clicks, NoC, AP, pictures."""
     _check_choice("method", method, METHODS)
     _check_choice("ap", ap, RANKINGS)
+    _check_choice("adaptation", adaptation, ADAPTATIONS)
+    if adapt and method != "network":
+        raise UserError(f"--adapt is for the network: leave it out with --method {method}.")
     for name, value in (("voxel-size", voxel_size), ("crop", crop)):
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"--{name} is {value}: give a positive number of metres.")
     settings = identify(
         Settings(
             method=method, weights=weights, clicks=clicks, voxel_size=voxel_size, every=every,
-            min_points=min_points, crop=crop, cube_override=cube_override, adapt=adapt, engine=engine,
-            device=device,
+            min_points=min_points, crop=crop, cube_override=cube_override, adapt=adapt,
+            adaptation=adaptation, engine=engine, device=device,
         )
     )  # fmt: skip
     console = Console()
@@ -90,9 +88,7 @@ def command(
         _replay(replay, paths or [], settings, out, json_file, console)
         return
     if not paths:
-        raise UserError(
-            "There is nothing to evaluate: give scans with 'instance' labels, or folders of them."
-        )
+        raise UserError("There is nothing to evaluate: give scans with 'instance' labels, or folders of them.")
     class_list = read_classes(classes)
     sources = find_scenes(paths)
     before = open_folder(out, settings, sources) if out else []
@@ -116,9 +112,7 @@ def command(
         write_text(json_file, text)
     print_summary(console, summary)
     if out:
-        console.print(
-            f"Results, plot and pictures of the worst objects: {out}", highlight=False, soft_wrap=True
-        )
+        console.print(f"Results, plot and pictures of the worst objects: {out}", highlight=False, soft_wrap=True)
 
 
 def _replay(
@@ -185,9 +179,7 @@ def _run(
         left = tuple(pair for pair in task.objects if (task.source.name, pair[0]) not in done)
         if left:
             todo.append(Task(task.source, left))
-    bar = progress.add_task(
-        "Clicking objects", total=plan.objects, completed=sum(key in done for key in wanted)
-    )
+    bar = progress.add_task("Clicking objects", total=plan.objects, completed=sum(key in done for key in wanted))
     if todo:
         for result in run_tasks(split_tasks(todo, jobs), settings, out, jobs):
             if out:
@@ -197,9 +189,7 @@ def _run(
     return [done[key] for key in wanted]
 
 
-def _draw_worst(
-    out: Path, plan: Plan, results: list[ObjectResult], settings: Settings, console: Console
-) -> None:
+def _draw_worst(out: Path, plan: Plan, results: list[ObjectResult], settings: Settings, console: Console) -> None:
     """Pictures of the objects with the lowest IoU after the last click."""
     sources = {task.source.name: task.source for task in plan.tasks}
     for place, result in enumerate(sorted(results, key=lambda r: r.ious[-1])[:WORST], 1):

@@ -14,9 +14,16 @@ def make_method(settings: Settings) -> Method:
         from .baselines import GraphCut, RegionGrowing
 
         return {"region-growing": RegionGrowing, "graph-cut": GraphCut}[settings.method]()
+    from inference_server.adaptation import ADAPTATIONS
     from inference_server.predictor import Predictor
 
-    return Predictor(settings.weights, settings.device, settings.engine, adapt=settings.adapt)
+    return Predictor(
+        settings.weights,
+        settings.device,
+        settings.engine,
+        adapt=settings.adapt,
+        adaptation=ADAPTATIONS[settings.adaptation],
+    )
 
 
 def identify(settings: Settings) -> Settings:

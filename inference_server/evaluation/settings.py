@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 
 METHODS = ("network", "region-growing", "graph-cut")
+ADAPTATIONS = ("ours", "paper")
+"""Names of `inference_server.adaptation.ADAPTATIONS`, which takes torch to import."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,15 @@ class Settings:
     crop: float | None = None
     cube_override: bool = False
     adapt: bool = False
+    adaptation: str = "ours"
     engine: str = "torch"
     device: str = "auto"
 
     def protocol(self) -> str:
         """One line for the head of every table and picture."""
         if self.method == "network":
-            parts = [f"network {self.weights}" + (" with online adaptation" if self.adapt else "")]
+            adapted = f" with online adaptation ({self.adaptation})" if self.adapt else ""
+            parts = [f"network {self.weights}{adapted}"]
         else:
             parts = [self.method]
         parts.append(f"{self.voxel_size * 100:g} cm voxels")
