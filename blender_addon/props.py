@@ -36,6 +36,10 @@ def _voxel_changed(scan: "ScanpickScan", context: bpy.types.Context) -> None:
     edits.scan_setting_changed(scan, "voxel_size")
 
 
+def _adapt_changed(scan: "ScanpickScan", context: bpy.types.Context) -> None:
+    edits.scan_setting_changed(scan, "adapt")
+
+
 def _overlap_changed(scan: "ScanpickScan", context: bpy.types.Context) -> None:
     edits.scan_setting_changed(scan, "overlap")
 
@@ -87,6 +91,13 @@ class ScanpickScan(bpy.types.PropertyGroup):
         name="Allow Overlap",
         description="Let a vertex belong to several objects; otherwise the newest click takes it, except from locked ones",
         update=_overlap_changed,
+    )
+
+    adapt: BoolProperty(
+        name="Learn from Clicks",
+        description="Let the network learn from an object's own clicks, from the second one on, and forget it again "
+        "after the mask. For scans unlike rooms, such as streets; a click takes several times as long",
+        update=_adapt_changed,
     )
 
     def active_item(self) -> ScanpickObject | None:

@@ -109,7 +109,7 @@ def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
 
 @watch.own
 def scan_setting_changed(scan: bpy.types.PropertyGroup, field: str) -> None:
-    """The artist moved the voxel slider or the overlap switch."""
+    """The artist moved the voxel slider or one of the switches."""
     obj = None if _syncing else object_of(scan.id_data)
     if obj is None:
         return
@@ -154,6 +154,7 @@ def refresh_list(geometry: Geometry, instance: np.ndarray | None = None) -> None
         if abs(scan.voxel_size - state.voxel_size) > 1e-7:
             scan.voxel_size = state.voxel_size
         _set(scan, "overlap", state.overlap)
+        _set(scan, "adapt", state.adapt)
         position = next((i for i, o in enumerate(state.objects) if o.number == active_number), None)
         if position is None and none_chosen:
             position = len(state.objects)

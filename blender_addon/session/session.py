@@ -14,7 +14,7 @@ from ..scan import scan as scans
 from ..scan.geometry import Geometry
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
-from ..wire.protocol import ErrorCode
+from ..wire.protocol import Click, ErrorCode
 from . import application, edits, journal, watch
 from .application import ApplicationError
 from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
@@ -115,9 +115,7 @@ class Session:
         if failed:
             raise ClickError(failed)
         key = self._scene_key(obj, scan)
-        request = self.connection.client.predict(
-            key, f"{data_uid}/{number}", clicks, voxel_size=voxel_size, probabilities=True
-        )
+        request = self._ask(key, data_uid, number, clicks, voxel_size, state.adapt)
         version = watch.version(data_uid)
         pending = Pending(obj.session_uid, data_uid, number, changes, label, scan, key, request, voxel_size, version)
         pending.markers = [
@@ -129,6 +127,12 @@ class Session:
         self.pending.items.append(pending)
         self.notice(data_uid, "WARNING" if scan.warning else "INFO", scan.warning)
         return pending
+
+    def _ask(self, scene: str, data_uid: int, number: int, clicks: list[Click], voxel_size: float, adapt: bool) -> int:
+        options = {"adapt": True} if adapt else {}
+        return self.connection.client.predict(
+            scene, f"{data_uid}/{number}", clicks, voxel_size=voxel_size, options=options, probabilities=True
+        )
 
     def _scene_key(self, obj: bpy.types.Object, scan: scans.Scan) -> str:
         if self._client_of_keys is not self.connection.client:
@@ -214,9 +218,7 @@ class Session:
             return
         state = journal.preview(journal.state(geometry), self.pending.changes(last.data_uid, until=last))
         clicks = wire_clicks(state, last.number, last.scan)
-        last.request = self.connection.client.predict(
-            last.scene, f"{last.data_uid}/{last.number}", clicks, voxel_size=last.voxel_size, probabilities=True
-        )
+        last.request = self._ask(last.scene, last.data_uid, last.number, clicks, last.voxel_size, state.adapt)
         last.progress = Progress.ASKED
 
     def _work(self) -> None:
@@ -285,9 +287,7 @@ class Session:
     ) -> None:
         geometry = application.geometry_of(pending.object_uid, pending.data_uid)
         revision = journal.revision(geometry)
-        self.answers[pending.data_uid, pending.number] = Answer(
-            pending.number, revision, probabilities, event.timing
-        )
+        self.answers[pending.data_uid, pending.number] = Answer(pending.number, revision, probabilities, event.timing)
         known = journal.state(geometry).get(pending.number)
         text = f"{known.name}: {result.vertices:,} vertices (+{result.added:,}, -{result.removed:,})"
         if result.protected:

@@ -77,6 +77,7 @@ class ScanState:
     objects: tuple[ObjectState, ...] = ()
     voxel_size: float = 0.0  # metres; 0 = not chosen yet
     overlap: bool = False
+    adapt: bool = False
     last_number: int = 0
     by_number: dict[int, ObjectState] = field(default_factory=dict, compare=False, repr=False)
 
@@ -95,11 +96,13 @@ class _Fold:
         self.order = [o.number for o in start.objects]
         self.voxel_size = start.voxel_size
         self.overlap = start.overlap
+        self.adapt = start.adapt
         self.last_number = start.last_number
 
     def finish(self) -> ScanState:
         objects = tuple(self.objects[n] for n in self.order)
-        return ScanState(objects, self.voxel_size, self.overlap, self.last_number, {o.number: o for o in objects})
+        by_number = {o.number: o for o in objects}
+        return ScanState(objects, self.voxel_size, self.overlap, self.adapt, self.last_number, by_number)
 
     def apply(self, entry: Entry) -> None:
         handler = getattr(self, "_" + entry.kind, None)
@@ -174,6 +177,7 @@ class _Fold:
     def _scan(self, entry: Entry) -> None:
         self.voxel_size = entry.data.get("voxel_size", self.voxel_size)
         self.overlap = entry.data.get("overlap", self.overlap)
+        self.adapt = entry.data.get("adapt", self.adapt)
 
 
 EMPTY = ScanState()

@@ -154,6 +154,7 @@ class SCANPICK_PT_scan(_Tab, bpy.types.Panel):
         obj = scan_object(context)
         layout.use_property_split = True
         layout.prop(obj.data.scanpick, "voxel_size")
+        layout.prop(obj.data.scanpick, "adapt")
         scan = session.known_scan(obj)
         if scan is None:
             draw_sentence(layout, context, "The voxel size is proposed with the first click.", "INFO")

@@ -25,6 +25,9 @@ def command(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes for each device.")] = 1,
     engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
     dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16")] = "auto",
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Adapt the network to each object's clicks, also where nobody asks for it.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a worker.")] = None,
     memory: Annotated[float | None, typer.Option(min=0.1, help="GB for scans.")] = None,
     max_points: Annotated[int, typer.Option(min=1, help="Most points of one scan.")] = Settings.points,
@@ -43,7 +46,7 @@ def command(
 
     Stop it with Ctrl+C: what runs is finished first, a second Ctrl+C ends it at once.
     """
-    options = {"weights": weights, "engine": engine, "dtype": dtype}
+    options = {"weights": weights, "engine": engine, "dtype": dtype, "adapt": adapt}
     devices = [name.strip() for name in device.split(",") if name.strip()]
     if not devices:
         raise UserError("Name a device, such as --device auto.")
