@@ -93,7 +93,7 @@ def follow_clicks(
     if not parts or not config.steps:
         return start
     now = {name: value.clone().requires_grad_() for name, value in start.items()}
-    optimizer = torch.optim.Adam(now.values(), lr=config.learning_rate)
+    optimizer = _Adam(list(now.values()), config.learning_rate)
     clicked, labels = example.labels()
     with torch.no_grad():
         first = (log_odds(model, example) > 0).float()
@@ -101,7 +101,6 @@ def follow_clicks(
         scores = log_odds(model, example, now, parts[step % len(parts)])
         loss = binary_cross_entropy_with_logits(scores[clicked], labels)
         loss = loss + (1 - config.lam) * binary_cross_entropy_with_logits(scores, first)
-        optimizer.zero_grad()
         loss.backward()
         with torch.no_grad():
             # the gradient of the last term, without a graph over all parameters
@@ -109,6 +108,29 @@ def follow_clicks(
                 value.grad.addcmul_(importance[name], value - start[name], value=2 * config.gamma)
         optimizer.step()
     return {name: value.detach() for name, value in now.items()}
+
+
+class _Adam:
+    """Adam (Kingma and Ba, 2015) with its usual constants.
+
+    That of torch.optim brings torch's compiler with it, which takes as long to import as torch itself.
+    """
+
+    def __init__(self, values: list[Tensor], rate: float):
+        self.values, self.rate, self.count = values, rate, 0
+        self.mean = [torch.zeros_like(value) for value in values]
+        self.square = [torch.zeros_like(value) for value in values]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move along the gradients and forget them."""
+        self.count += 1
+        for value, mean, square in zip(self.values, self.mean, self.square, strict=True):
+            mean.lerp_(value.grad, 0.1)
+            square.lerp_(value.grad.square(), 0.001)
+            size = (square / (1 - 0.999**self.count)).sqrt_().add_(1e-8)
+            value.addcdiv_(mean, size, value=-self.rate / (1 - 0.9**self.count))
+            value.grad = None
 
 
 def _parts(positive: list[bool]) -> list[int]:

@@ -57,6 +57,10 @@ def command(
         bool,
         typer.Option("--cube-override", help="As the released code, points in click cubes get the label."),
     ] = False,
+    other_clicks: Annotated[
+        bool,
+        typer.Option("--other-clicks", help="Positive clicks on a scene's earlier objects near by count as negatives."),
+    ] = False,
     classes: Annotated[Path | None, typer.Option(help="Seen classes: one a line, or JSON.")] = None,
     ap: Annotated[str, typer.Option(help="Ranking for AP: " + " | ".join(RANKINGS))] = "probability",
     replay: Annotated[
@@ -76,10 +80,12 @@ def command(
     for name, value in (("voxel-size", voxel_size), ("crop", crop)):
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"--{name} is {value}: give a positive number of metres.")
+    if other_clicks and crop is not None:
+        raise UserError("--other-clicks needs whole scans: leave out --crop.")
     settings = identify(
         Settings(
             method=method, weights=weights, clicks=clicks, voxel_size=voxel_size, every=every,
-            min_points=min_points, crop=crop, cube_override=cube_override, adapt=adapt,
+            min_points=min_points, crop=crop, cube_override=cube_override, other_clicks=other_clicks, adapt=adapt,
             adaptation=adaptation, engine=engine, device=device,
         )
     )  # fmt: skip
@@ -177,11 +183,15 @@ def _run(
     todo = []
     for task in plan.tasks:
         left = tuple(pair for pair in task.objects if (task.source.name, pair[0]) not in done)
-        if left:
+        if left and settings.other_clicks:  # a scene's objects know of each other: all again, in one process
+            todo.append(task)
+        elif left:
             todo.append(Task(task.source, left))
-    bar = progress.add_task("Clicking objects", total=plan.objects, completed=sum(key in done for key in wanted))
+    left = sum(len(task.objects) for task in todo)
+    bar = progress.add_task("Clicking objects", total=plan.objects, completed=plan.objects - left)
     if todo:
-        for result in run_tasks(split_tasks(todo, jobs), settings, out, jobs):
+        todo = todo if settings.other_clicks else split_tasks(todo, jobs)
+        for result in run_tasks(todo, settings, out, jobs):
             if out:
                 append_result(out, result)
             done[result.scene, result.object] = result

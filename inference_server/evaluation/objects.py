@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from inference_server.data.scans import Scan
 from inference_server.errors import UserError
@@ -15,6 +16,10 @@ from inference_server.wire.protocol import Click
 
 from .metrics import iou
 
+NEAR, MOST_OTHERS = 20, 8
+"""Clicks of other objects that are told: at most so many, within so many voxels of the object's own."""
+DONE = 0.9
+"""IoU at which an artist leaves an object, and gives no more clicks that others could be told of."""
 MATCHABLE = 0.25
 """Smallest IoU with another object that is worth keeping: below, no AP threshold is met."""
 
@@ -100,8 +105,13 @@ class SceneTrial:
             self._simulator = ClickSimulator(scan.positions)
             method.set_scene(scan.positions, scan.colors, voxel_size)
 
-    def run(self, identity: int, clicks: int, class_name: str | None = None) -> ObjectResult:
-        """Click object `identity` up to `clicks` times; where no error is left the IoU carries over."""
+    def run(
+        self, identity: int, clicks: int, class_name: str | None = None, others: Sequence[Click] = ()
+    ) -> ObjectResult:
+        """Click object `identity` up to `clicks` times; where no error is left the IoU carries over.
+
+        others: clicks on other objects; those near by are told as negative clicks before the object's own.
+        """
         if self._crop is not None:
             self._view = crop_around(self._scan, identity, self._crop)
             self._simulator = ClickSimulator(self._view.positions)
@@ -115,7 +125,8 @@ class SceneTrial:
                 break
             result.clicks.append(click)
             start = time.perf_counter()
-            prediction = self._method.predict(result.clicks)
+            told = negatives_near(result.clicks, others, NEAR * self._voxel_size)
+            prediction = self._method.predict([*told, *result.clicks])
             result.seconds.append(time.perf_counter() - start)
             mask = np.asarray(prediction.mask, bool)
             if self._cube_override:
@@ -126,6 +137,21 @@ class SceneTrial:
         result.ious += [result.ious[-1]] * (clicks - len(result.ious))
         result.mask = mask
         return result
+
+
+def negatives_near(clicks: Sequence[Click], others: Sequence[Click], reach: float) -> list[Click]:
+    """Of clicks on other objects the MOST_OTHERS nearest within `reach` metres of an object's own, as negatives."""
+    if not others:
+        return []
+    away = cKDTree([click.position for click in clicks]).query([click.position for click in others])[0]
+    order = [i for i in np.argsort(away, kind="stable")[:MOST_OTHERS] if away[i] <= reach]
+    return [replace(others[i], positive=False) for i in sorted(order)]
+
+
+def given_until_done(result: ObjectResult) -> list[Click]:
+    """The positive clicks that an artist gave on an object until its IoU was DONE."""
+    count = next((count for count, value in enumerate(result.ious, 1) if value >= DONE), len(result.clicks))
+    return [click for click in result.clicks[:count] if click.positive]
 
 
 def evaluate_scan(
@@ -164,9 +190,7 @@ def crop_around(scan: Scan, identity: int, edge: float) -> Scan:
     return Scan(scan.positions[kept], colors, scan.instance[kept], None, scan.names, scan.name, scan.offset)
 
 
-def override_cubes(
-    mask: np.ndarray, positions: np.ndarray, clicks: Sequence[Click], half_edge: float
-) -> np.ndarray:
+def override_cubes(mask: np.ndarray, positions: np.ndarray, clicks: Sequence[Click], half_edge: float) -> np.ndarray:
     """The mask with every point in a click's axis-aligned cube set to its label, later clicks winning."""
     mask = mask.copy()
     for click in clicks:

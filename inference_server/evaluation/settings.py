@@ -20,6 +20,7 @@ class Settings:
     min_points: int = 10
     crop: float | None = None
     cube_override: bool = False
+    other_clicks: bool = False
     adapt: bool = False
     adaptation: str = "ours"
     engine: str = "torch"
@@ -36,6 +37,8 @@ class Settings:
         parts.append(self.extent())
         if self.cube_override:
             parts.append("click cubes overridden")
+        if self.other_clicks:
+            parts.append("clicks on earlier objects near by as negatives")
         parts.append(f"{self.clicks} clicks on the deepest error")
         if self.every > 1:
             parts.append(f"every {_ordinal(self.every)} object by size")

@@ -11,7 +11,7 @@ from pathlib import Path
 from inference_server.errors import UserError
 
 from .methods import make_method
-from .objects import Method, ObjectResult, SceneTrial
+from .objects import Method, ObjectResult, SceneTrial, given_until_done
 from .plan import Task
 from .settings import Settings
 from .store import save_mask
@@ -20,9 +20,7 @@ _worker: dict = {}
 """State of a worker process: its method, settings, folder, result queue and the stop signal."""
 
 
-def run_tasks(
-    tasks: list[Task], settings: Settings, folder: Path | None, jobs: int
-) -> Iterator[ObjectResult]:
+def run_tasks(tasks: list[Task], settings: Settings, folder: Path | None, jobs: int) -> Iterator[ObjectResult]:
     """Results of all tasks in the order in which they get done; masks go to `folder` if there is one.
 
     Raises UserError for what a method refuses, and where a process dies (most often for want of memory).
@@ -61,8 +59,11 @@ def run_task(task: Task, method: Method, settings: Settings, folder: Path | None
     """Results of one task, with the scene loaded and prepared once."""
     scan = task.source.load()
     trial = SceneTrial(method, scan, settings.voxel_size, settings.crop, settings.cube_override)
+    others = []
     for identity, class_name in task.objects:
-        result = trial.run(identity, settings.clicks, class_name)
+        result = trial.run(identity, settings.clicks, class_name, others)
+        if settings.other_clicks:
+            others += given_until_done(result)
         if folder is not None:
             save_mask(folder, result)
         yield result

@@ -2,7 +2,8 @@
 
 Its masks can be told beforehand to the vertex, which the tests of undo, pins and locks need. It runs in its own
 process on a real socket:  python sphere_server.py ADDRESS [--delay SECONDS] [--version N] [--fail CODE]
-A vertex belongs to the mask within 10 voxels of a positive click, unless a negative one is nearer.
+A vertex belongs to the mask within 10 voxels of a positive click, unless a negative one is nearer; within 15 with
+the option `adapt`.
 """
 
 import argparse
@@ -32,7 +33,7 @@ def distances(points: np.ndarray, clicks: list) -> np.ndarray:
 def answer(predict: Predict, points: np.ndarray, request: int) -> Message:
     inside = distances(points, [c for c in predict.clicks if c.positive])
     outside = distances(points, [c for c in predict.clicks if not c.positive])
-    radius = RADIUS_IN_VOXELS * predict.voxel_size
+    radius = RADIUS_IN_VOXELS * predict.voxel_size * (1.5 if predict.options.get("adapt") else 1)
     mask = (inside <= radius) & (inside < outside)
     probabilities = np.clip(255 - 127 * inside / radius, 0, 255)
     probabilities = np.where(mask, np.maximum(probabilities, 128), np.minimum(probabilities, 127)).astype(np.uint8)

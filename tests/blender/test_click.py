@@ -49,6 +49,15 @@ def test_every_selected_vertex_is_obeyed(editing, session):
     assert not set(far) & group("Object 1")
 
 
+def test_the_network_is_asked_to_learn_from_clicks_while_the_scans_switch_is_on(editing, session):
+    bpy_scan(editing).adapt = True
+    click(editing, session, [MIDDLE])
+    assert group("Object 1") == ball(POINTS, MIDDLE, 1.5 * 0.021)
+    bpy_scan(editing).adapt = False
+    click(editing, session, [MIDDLE])
+    assert group("Object 1") == ball(POINTS, MIDDLE, 0.021)
+
+
 def test_the_later_click_wins(editing, session):
     click(editing, session, [MIDDLE])
     click(editing, session, [MIDDLE + 1], positive=False)

@@ -84,6 +84,12 @@ def test_click_through_the_server_that_the_addon_starts(real_server, blender, se
         pump(session, 30)
     found = group("Object 1")
     assert len(found & wanted) / len(found | wanted) > 0.5
+    blender.data.objects["scan"].data.scanpick.adapt = True
+    select([top])
+    blender.ops.scanpick.click_selection(positive=True)
+    pump(session, 60)
+    assert session.answers[blender.data.objects["scan"].data.session_uid, 1].timing["adaptation"] > 0
+    found = group("Object 1")
     object_mode()
     assert set(np.flatnonzero(instance() == 1).tolist()) == found
 

@@ -18,6 +18,8 @@ from inference_server.evaluation.objects import (
     SceneTrial,
     choose_objects,
     evaluate_scan,
+    given_until_done,
+    negatives_near,
     object_class,
     overlaps,
     override_cubes,
@@ -123,6 +125,33 @@ def test_overlaps_with_every_object_met():
     mask = np.array([0, 1, 1, 1, 1, 0, 1, 0, 0], bool)
     assert overlaps(mask, instance) == {0: 3 / 6}  # with 1: 1/6, too small to matter
     assert overlaps(instance == 2, instance) == {2: 1.0}
+
+
+def test_positive_clicks_of_other_objects_near_by_are_told_as_negatives_before_the_own_ones():
+    own = [Click((0.0, 0.0, 0.0), True, 0)]
+    others = [Click((x, 0.0, 0.0), True, int(10 * x)) for x in (0.9, 3.0, 0.5)]
+    assert negatives_near(own, others, reach=1.0) == [
+        Click((0.9, 0.0, 0.0), False, 9), Click((0.5, 0.0, 0.0), False, 5)
+    ]  # fmt: skip
+    many = [Click((x / 100, 0.0, 0.0), True, x) for x in range(20)]
+    assert [click.vertex for click in negatives_near(own, many, 1.0)] == list(range(8))
+    told = []
+
+    class Listening(Balls):
+        def predict(self, clicks):
+            told.append([(click.vertex, click.positive) for click in clicks])
+            return super().predict(clicks)
+
+    trial = SceneTrial(Listening(0.04), line_scan(0, 0, 0, 1, 1, 1, step=0.1), voxel_size=0.05)
+    first = trial.run(0, clicks=1)
+    trial.run(1, clicks=1, others=given_until_done(first))
+    assert told == [[(first.clicks[0].vertex, True)], [(first.clicks[0].vertex, False), (4, True)]]
+
+
+def test_clicks_given_until_an_object_is_done():
+    clicks = [Click((0.0, 0.0, 0.0), positive, i) for i, positive in enumerate((True, False, True, True))]
+    curve = ObjectResult("a", 0, None, 10, [0.5, 0.6, 0.95, 0.97], clicks=clicks)
+    assert [click.vertex for click in given_until_done(curve)] == [0, 2]
 
 
 def result(scene, identity, curve, class_name=None, confidence=0.8, **more):
@@ -288,6 +317,18 @@ def test_two_jobs_give_what_one_gives(scan_file, tmp_path):
     assert (tmp_path / "one/results.csv").read_bytes() == (tmp_path / "two/results.csv").read_bytes()
 
 
+def test_with_other_clicks_a_scene_stays_together_and_is_done_again_where_it_is_not_whole(scan_file, tmp_path):
+    out = tmp_path / "out"
+    printed = evaluate(scan_file, "--clicks", 2, "--other-clicks", "--jobs", 2, "--out", out)
+    assert "clicks on earlier objects near by as negatives" in " ".join(printed.split())
+    whole = (out / "results.csv").read_bytes()
+    first, *_ = (out / "objects.jsonl").read_text().splitlines(keepends=True)
+    (out / "objects.jsonl").write_text(first)
+    evaluate(scan_file, "--clicks", 2, "--other-clicks", "--out", out)
+    assert (out / "results.csv").read_bytes() == whole
+    assert len((out / "objects.jsonl").read_text().splitlines()) == 4
+
+
 def test_a_crop_is_named_in_every_table(scan_file):
     printed = " ".join(evaluate(scan_file, "--clicks", 2, "--crop", 1.5, "--every", 3).split())
     assert printed.count("1.5 m crops around the true object") == 3  # the line, the means, AP
@@ -298,6 +339,9 @@ def test_a_crop_is_named_in_every_table(scan_file):
     [
         (["--method", "magic"], "choose one of network, region-growing, graph-cut"),
         (["--ap", "best"], "choose one of probability, agile3d"),
+        (["--adaptation", "best"], "choose one of ours, paper"),
+        (["--adapt"], "--adapt is for the network"),
+        (["--other-clicks", "--crop", "5"], "needs whole scans"),
         (["--voxel-size", "0"], "positive number of metres"),
         (["--crop", "-5"], "positive number of metres"),
         (["--min-points", "99999"], "no object to evaluate: 4 instances, none with at least 99999"),
