@@ -90,7 +90,7 @@ def follow_clicks(
     """
     parts = _parts(example.clicks.positive.tolist()) if config.held_out else [None]
     start = {name: value.detach().float() for name, value in model.named_parameters() if name in importance}
-    if not parts or not config.steps:
+    if not parts or not config.steps or not len(example.clicks.positive):
         return start
     now = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimizer = _Adam(list(now.values()), config.learning_rate)

@@ -23,6 +23,8 @@ REGION = 5.0
 """Edge in metres (at 5 cm voxels) of the square around the clicks that the network sees at first."""
 MARGIN = 1.6
 """Metres (at 5 cm voxels) of surroundings that every click has at the least, and by which a region grows."""
+LEARNT_REGION = 3.0
+"""Edge in metres (at 5 cm voxels) of the square around the newest click on which the network adapts."""
 UNCONNECTED = 3.0
 """Log-odds against parts of the mask that no positive click touches: 2 to 4 points of IoU on validation rooms."""
 MAX_REGION_VOXELS = 150_000
@@ -119,17 +121,17 @@ class Predictor:
         network = self._network_for(scene.colors is not None)
         adapting = self._adapt if adapt is None else adapt
         timing = {"region": 0.0, "adaptation": 0.0, "network": 0.0, "vertices": 0.0}
-        box, parameters = _box_around(scene, positions), None
+        parameters = {}
+        if adapting:
+            clock = time.perf_counter()
+            parameters = self._adapted(network, scene, positions, positive)
+            timing["adaptation"] = time.perf_counter() - clock
+        box = _box_around(scene, positions)
         for growth in range(MAX_GROWTH + 1):
             clock = time.perf_counter()
             region = scene.region(box, self._torch_device)
             example = self._example(network, region, positions, positive)
             timing["region"] += time.perf_counter() - clock
-            if adapting and parameters is None:
-                clock = time.perf_counter()
-                importance = self._importance_of(network)
-                parameters = follow_clicks(network.model, example, importance, self._adaptation)
-                timing["adaptation"] = time.perf_counter() - clock
             clock = time.perf_counter()
             scores = log_odds(network.model, example, parameters)
             timing["network"] += time.perf_counter() - clock
@@ -165,6 +167,16 @@ class Predictor:
         clicks = ClickTensors(region.locate(positions), torch.from_numpy(positive).to(self._torch_device))
         rgb = region.rgb if uses_colour(network.inputs) else None
         return Example(region.points, rgb, clicks, network.inputs, self._dtype)
+
+    def _adapted(
+        self, network: _Network, scene: Scene, positions: np.ndarray, positive: np.ndarray
+    ) -> dict[str, torch.Tensor]:
+        """Parameters that follow the clicks around the newest one; a square of one size bounds time and memory."""
+        box = _box_around(scene, positions[-1:], LEARNT_REGION, LEARNT_REGION / 2)
+        inside = box.contains((positions[:, :2] - scene.origin[:2]) / scene.tile_size)
+        region = scene.region(box, self._torch_device)
+        example = self._example(network, region, positions[inside], positive[inside])
+        return follow_clicks(network.model, example, self._importance_of(network), self._adaptation)
 
     def _network_for(self, coloured: bool) -> _Network:
         weights = self.weights
@@ -206,12 +218,12 @@ def _check_clicks(clicks: Sequence[Click], points: int) -> tuple[np.ndarray, np.
     return positions, np.array([click.positive for click in clicks], bool)
 
 
-def _box_around(scene: Scene, positions: np.ndarray) -> TileBox:
-    """Tiles of the square around the clicks, wide enough for each click's surroundings."""
+def _box_around(scene: Scene, positions: np.ndarray, edge: float = REGION, margin: float = MARGIN) -> TileBox:
+    """Tiles of the square around the clicks, wide enough for each click's surroundings; metres at 5 cm voxels."""
     scale = scene.voxel_size / TRAINED_VOXEL
     local = positions[:, :2] - scene.origin[:2]
     low, high = local.min(0), local.max(0)
-    half = np.maximum((high - low) / 2 + MARGIN * scale, REGION * scale / 2)
+    half = np.maximum((high - low) / 2 + margin * scale, edge * scale / 2)
     middle = (low + high) / 2
     first = np.floor((middle - half) / scene.tile_size).astype(int)
     last = np.ceil((middle + half) / scene.tile_size).astype(int)

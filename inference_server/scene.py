@@ -30,6 +30,10 @@ class TileBox:
     x1: int
     y1: int
 
+    def contains(self, places: np.ndarray) -> np.ndarray:
+        """Which places (K, 2) in tiles lie inside: (K,) bool."""
+        return ((places >= (self.x0, self.y0)) & (places < (self.x1, self.y1))).all(1)
+
 
 class Scene:
     """A scan's points in voxel order.
