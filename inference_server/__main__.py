@@ -11,6 +11,7 @@ from .errors import UserError
 
 COMMANDS = {
     "benchmark": "benchmark.command",
+    "convert": "commands.convert",
     "evaluate": "evaluation.command",
     "keys": "commands.keys",
     "rooms": "data.rooms.command",
