@@ -27,6 +27,9 @@ def command(
     thin_to: Annotated[
         float | None, typer.Option("--thin", help="Keep one vertex in each cube of so many metres.")
     ] = None,
+    labels_only: Annotated[
+        bool, typer.Option("--labels-only", help="Write the labels without the scan, as npz.")
+    ] = False,
     progress: Annotated[
         bool, typer.Option("--progress", help="Print a line of JSON for every step, for programs.")
     ] = False,
@@ -40,10 +43,12 @@ def command(
         raise UserError(f"--thin is {thin_to}: give a positive number of metres.")
     report: Report = _print_share if progress else silent
     report(0.0)
-    if source.suffix.lower() not in READERS:
-        found = label_files.read_labels(source)
+    if labels_only or source.suffix.lower() not in READERS:
+        found = label_files.read_labels(source, lambda share: report(share * READ_SHARE))
         if out.suffix.lower() != ".npz":
-            raise UserError(f"{source.name} has labels only: write them to an .npz, or give the scan and --labels.")
+            raise UserError(
+                f"Labels without a scan go into an .npz, not into {out.name}: give that, or the scan and --labels."
+            )
         label_files.write_labels_npz(out, found)
         facts = {"vertices": len(found.instance), "objects": len(found.identities())}
     else:

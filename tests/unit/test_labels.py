@@ -206,7 +206,11 @@ def test_convert_of_labels_only_gives_an_npz(tmp_path):
     labels.write(tmp_path / "x.aggregation.json", scan)
     convert(tmp_path / "x.aggregation.json", "--out", tmp_path / "x.npz")
     the_same(labels.read_labels(tmp_path / "x.npz"), scan.labels)
-    with pytest.raises(UserError, match="has labels only"):
+    labels.write(tmp_path / "y.ply", scan)
+    convert(tmp_path / "y.ply", "--labels-only", "--out", tmp_path / "y.npz")
+    the_same(labels.read_labels(tmp_path / "y.npz"), scan.labels)
+    assert "positions" not in np.load(tmp_path / "y.npz")
+    with pytest.raises(UserError, match="Labels without a scan go into an .npz"):
         convert(tmp_path / "x.aggregation.json", "--out", tmp_path / "x.ply")
 
 
