@@ -7,7 +7,7 @@ import numpy as np
 
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
-from ..session import application, edits, journal, watch
+from ..session import edits, journal, watch
 from ..session.state import ScanState, free_name
 from .labels import ABOUT, LARGEST_KEPT, SEMANTIC, LabelError, Labels, whole_numbers
 
@@ -95,16 +95,15 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     if not members:
         raise LabelError("There are no labels: every vertex is unlabelled.")
     state = journal.state(geometry)
-    edited = [changes for changes in application.noticed_edits(geometry, state) if changes is not None][-1]
-    on_record = masks.read_instance(geometry)
-    before = application.instance_with_edits(on_record, edited)
-    changes: list[journal.Change] = [*edited]
+    before = masks.read_instance(geometry)
+    changes: list[journal.Change] = []
     overlap = state.overlap or bool(len(labels.overlaps))
     if overlap != state.overlap:
         changes.append(("scan", -1, {"overlap": True}))
     numbers = _numbers(list(members), state)
     taken = {known.name for known in state.objects} | _mask_names(geometry) | {masks.INSTANCE}
-    free = before == masks.NONE
+    *_, current = labels_of_objects(geometry)  # what was put into a group by hand is that object's
+    free = current.instance == masks.NONE
     after = before.copy()
     differences, kept = [], 0
     for label, inside in members.items():
@@ -119,8 +118,8 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
         changes.append(("edit", number, {"add": vertex_set.pack(mine), "remove": "", "n": geometry.count}))
         differences.append(masks.Difference(name, mine, np.empty(0, dtype=np.int64)))
         showing = mine[labels.instance[mine] == label]
-        after[showing[before[showing] == masks.NONE]] = number
-    masks.apply(geometry, differences, on_record, after)
+        after[showing[free[showing]]] = number
+    masks.apply(geometry, differences, before, after)
     if labels.semantic is not None:
         geometry.set_aside_foreign(SEMANTIC)
         geometry.write_int(SEMANTIC, labels.semantic, np.arange(geometry.count), masks.NONE)
