@@ -1,12 +1,12 @@
 """Scanpick: click objects out of 3D scans. Registration only; see the modules beside this one."""
 
-from . import operators, preferences, props, ui
+from . import command, operators, preferences, props, ui
 from .overlay import draw
 from .session import handlers
 from .session.session import session
 from .tool import click_tool
 
-_MODULES = (props, preferences, draw, operators, ui, click_tool, handlers)
+_MODULES = (props, preferences, draw, operators, ui, click_tool, handlers, command)
 
 
 def register() -> None:

@@ -11,6 +11,7 @@ from .errors import UserError
 
 COMMANDS = {
     "benchmark": "benchmark.command",
+    "convert": "commands.convert",
     "evaluate": "evaluation.command",
     "importance": "commands.importance",
     "keys": "commands.keys",

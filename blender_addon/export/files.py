@@ -5,15 +5,19 @@ Headless use:  `from bl_ext.user_default.scanpick.export.files import export_obj
 """
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
 
 from ..scan.geometry import Geometry
 from .separate import BOTTOM, KEEP, discard, new_collection, parts_of, separate
+from .whole import is_whole
 
 DEFAULT_PATTERN = "{object}"
+NAME_BYTES = 200  # of 255 that file systems take, for endings and numbers
 RESERVED = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
 
 
@@ -56,6 +60,13 @@ FORMATS: dict[str, tuple[str, Callable[[str], None]]] = {
 """Name of a format -> ending and exporter of the selected objects."""
 
 
+def safe_name(text: str) -> str:
+    """A file name that every system takes, without ending, as like to the text as can be."""
+    text = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text).strip(". ")
+    text = text.encode("utf-8")[:NAME_BYTES].decode("utf-8", errors="ignore").strip(". ") or "object"
+    return f"_{text}" if text.split(".")[0].lower() in RESERVED else text
+
+
 def file_name(pattern: str, scan: str, name: str, number: int, taken: set[str]) -> str:
     """A file name that every system takes, not among `taken` (lower case; the new one is added).
 
@@ -67,9 +78,7 @@ def file_name(pattern: str, scan: str, name: str, number: int, taken: set[str]) 
         raise ExportError(
             f"The naming pattern “{pattern}” is not one: use {{scan}}, {{object}} and {{number}}."
         ) from error
-    text = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text).strip(". ")[:120] or "object"
-    if text.split(".")[0].lower() in RESERVED:
-        text = f"_{text}"
+    text = safe_name(text)
     free, count = text, 1
     while free.lower() in taken:
         free, count = f"{text}_{count}", count + 1
@@ -96,24 +105,20 @@ def export_objects(
         ExportError with a sentence; files written before stay.
     """
     written = []
-    for _, path in export_steps(obj, folder, format, pattern, at_origin, rest):
-        if path is not None:
-            written.append(path)
+    for step in export_steps(obj, folder, format, pattern, at_origin, rest):
+        if step is not None and step[1] is not None:
+            written.append(step[1])
     return written
 
 
 def export_steps(
     obj: bpy.types.Object, folder: str | Path, format: str, pattern: str, at_origin: bool, rest: bool
-) -> Iterator[tuple[float, Path | None]]:
-    """`export_objects` in steps: yields the share that is done, and the file of the step or None."""
+) -> Iterator[tuple[float, Path | None] | None]:
+    """`export_objects` in steps: yields the share that is done and the step's file or None; None while it reads."""
     if obj.mode != "OBJECT":
         raise ExportError("Go to Object Mode to export.")
     ending, write = FORMATS[format]
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError(f"The folder {folder} cannot be made ({error.strerror}): choose another.") from error
     geometry = Geometry(obj)
     parts = parts_of(geometry, rest)
     if not parts:
@@ -124,19 +129,24 @@ def export_steps(
     selected, active = list(bpy.context.selected_objects), view_layer.objects.active
     collection = new_collection(bpy.context.scene, "Scanpick export")
     try:
-        made = separate(geometry, parts, collection, BOTTOM if at_origin else KEEP)
-        for done, (part, piece) in enumerate(made, 1):
-            if piece is None:
-                yield done / len(parts), None
-                continue
-            if at_origin:
-                piece.location = (0.0, 0.0, 0.0)
-            path = folder / (names[part.number] + ending)
-            _write_one(piece, view_layer, write, path, part.name)
-            mesh = piece.data
-            bpy.data.objects.remove(piece)
-            bpy.data.meshes.remove(mesh)
-            yield done / len(parts), path
+        with scratch_in(folder) as scratch:
+            done = 0
+            for made in separate(geometry, parts, collection, BOTTOM if at_origin else KEEP):
+                if made is None:
+                    yield None
+                    continue
+                part, piece = made
+                done += 1
+                path = None
+                if piece is not None:
+                    if at_origin:
+                        piece.location = (0.0, 0.0, 0.0)
+                    path = folder / (names[part.number] + ending)
+                    _write_one(piece, view_layer, write, path, scratch, part.name)
+                    mesh = piece.data
+                    bpy.data.objects.remove(piece)
+                    bpy.data.meshes.remove(mesh)
+                yield done / len(parts), path
     finally:
         discard(collection)
         for other in bpy.context.selected_objects:
@@ -146,32 +156,44 @@ def export_steps(
         view_layer.objects.active = active
 
 
+@contextmanager
+def scratch_in(folder: Path) -> Iterator[Path]:
+    """A folder for files that are not whole yet, on the same disk; gone afterwards. Raises ExportError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".scanpick-", dir=folder, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ExportError(f"The folder {folder} cannot be written to ({error.strerror}): choose another.") from error
+    with scratch:
+        yield Path(scratch.name)
+
+
 def _write_one(
     piece: bpy.types.Object,
     view_layer: bpy.types.ViewLayer,
     write: Callable[[str], None],
     path: Path,
+    scratch: Path,
     name: str,
 ) -> None:
+    """Write a file with what belongs to it (materials, textures) in `scratch`, then move all of it to its place."""
     for other in bpy.context.selected_objects:
         other.select_set(False)
     piece.select_set(True)
     view_layer.objects.active = piece
     view_layer.update()
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
-        write(str(part))
-        if not part.is_file() or part.stat().st_size == 0:
-            raise OSError(None, "nothing was written")
-        companion = part.with_suffix(".mtl")
-        if path.suffix == ".obj" and companion.is_file():
-            text = part.read_text(encoding="utf-8").replace(companion.name, path.with_suffix(".mtl").name)
-            part.write_text(text, encoding="utf-8")
-            companion.replace(path.with_suffix(".mtl"))
-        part.replace(path)
+        write(str(scratch / path.name))
+        if not is_whole(scratch / path.name, piece.data):
+            raise OSError(None, "it is only half there")
+        for file in sorted(scratch.rglob("*")):
+            if file.is_file():
+                target = path.parent / file.relative_to(scratch)
+                target.parent.mkdir(exist_ok=True)
+                file.replace(target)
     except (RuntimeError, OSError, AttributeError) as error:
-        part.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+        said = re.search(r"\[Errno \d+\] ([^:\n]+)", str(error))
+        reason = getattr(error, "strerror", None) or (said[1] if said else "Blender's exporter gave up")
         raise ExportError(
             f"“{name}” could not be written to {path.parent} ({reason}): is the folder writable, and the disk not full?"
         ) from error

@@ -10,7 +10,9 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from ..labels.objects import labels_of_objects
 from ..scan import masks
+from ..scan.files import offset_of, set_offset
 from ..scan.geometry import Geometry, coordinates
 from ..session import journal
 from .parts import Topology, build
@@ -34,8 +36,9 @@ def parts_of(geometry: Geometry, rest: bool) -> list[Part]:
 
 def separate(
     geometry: Geometry, parts: list[Part], collection: bpy.types.Collection, origin: str
-) -> Iterator[tuple[Part, bpy.types.Object | None]]:
-    """Make the parts one by one, linked to `collection`; yields each part with its object, None for an empty one.
+) -> Iterator[tuple[Part, bpy.types.Object | None] | None]:
+    """Make the parts one by one, linked to `collection`; yields each part with its object, None in place of an empty
+    one, and before the first some None while the groups are read.
 
     A face goes with most of its corners. The source is left as it is; call it in Object Mode.
 
@@ -43,20 +46,25 @@ def separate(
         origin: KEEP leaves every origin where the scan's is, BOTTOM puts it under the middle of each part.
     """
     source = geometry.data
+    for found in labels_of_objects(geometry):
+        if found is None:
+            yield None
+        else:
+            labels = found
     topology = Topology.of(source)
-    state = journal.state(geometry)
-    instance = masks.read_instance(geometry)
-    owners = topology.owners(instance)
-    members = _overlapping(geometry, parts) if state.overlap else {}
+    owners = topology.owners(labels.instance)
+    members = labels.members()
+    shared = set(np.unique(labels.overlaps[:, 1]).tolist())
     for part in parts:
-        if part.name in members:
-            inside = members[part.name]
+        if part.number in shared:
+            inside = np.zeros(geometry.count, dtype=bool)
+            inside[members[part.number]] = True
             share = np.bincount(
                 topology.corner_face, weights=inside[topology.corner_vertex], minlength=len(topology.face_size)
             )
             faces = share * 2 > topology.face_size
         else:
-            inside, faces = instance == part.number, owners == part.number
+            inside, faces = labels.instance == part.number, owners == part.number
         chosen = topology.select(inside, faces)
         if not len(chosen.vertices):
             yield part, None
@@ -64,22 +72,11 @@ def separate(
         mesh = build(source, topology, chosen, part.name)
         obj = bpy.data.objects.new(part.name, mesh)
         obj.matrix_world = geometry.obj.matrix_world.copy()
+        set_offset(obj, offset_of(geometry.obj))
         collection.objects.link(obj)
         if origin == BOTTOM:
             to_bottom(obj)
         yield part, obj
-
-
-def _overlapping(geometry: Geometry, parts: list[Part]) -> dict[str, np.ndarray]:
-    names = [p.name for p in parts if p.number != masks.NONE]
-    found: dict[str, np.ndarray] = {}
-    for found_now in masks.read_members(geometry, names):
-        found = found_now or {}
-    inside = {}
-    for name, indices in found.items():
-        inside[name] = np.zeros(geometry.count, dtype=bool)
-        inside[name][indices] = True
-    return inside
 
 
 def to_bottom(obj: bpy.types.Object) -> None:

@@ -2,16 +2,26 @@
 
 import bpy
 
-from . import click, export, objects, server, view_click
+from . import click, export, labels, objects, scans, server, view_click
 
-CLASSES = (*click.CLASSES, *view_click.CLASSES, *objects.CLASSES, *export.CLASSES, *server.CLASSES)
+CLASSES = (
+    *click.CLASSES,
+    *view_click.CLASSES,
+    *objects.CLASSES,
+    *export.CLASSES,
+    *labels.CLASSES,
+    *scans.CLASSES,
+    *server.CLASSES,
+)
 
 
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
+    bpy.types.TOPBAR_MT_file_import.append(scans.draw_import)
 
 
 def unregister() -> None:
+    bpy.types.TOPBAR_MT_file_import.remove(scans.draw_import)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

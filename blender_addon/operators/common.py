@@ -48,6 +48,26 @@ def poll_active(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bo
     return True
 
 
+def poll_object_mode(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """For `poll`: like `poll_scan`, and Blender is in Object Mode."""
+    if not poll_scan(cls, context):
+        return False
+    if context.mode != "OBJECT":
+        cls.poll_message_set("Go to Object Mode first")
+        return False
+    return True
+
+
+def poll_objects(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """For `poll`: like `poll_object_mode`, and the scan has objects."""
+    if not poll_object_mode(cls, context):
+        return False
+    if not scan_object(context).data.scanpick.objects:
+        cls.poll_message_set("There is no object yet: click one out first")
+        return False
+    return True
+
+
 def state_with_pending(geometry: Geometry) -> ScanState:
     """The state as it will be when all pending masks are here."""
     return journal.preview(journal.state(geometry), session.pending.changes(geometry.data.session_uid))

@@ -11,6 +11,7 @@ import bmesh
 import bpy
 import numpy as np
 
+INSTANCE = "instance"
 REVISION = ".scanpick_revision"  # a leading dot keeps it out of exports and of Blender's lists
 REVISION_SAMPLES = 257
 
@@ -104,6 +105,24 @@ class Geometry:
         attribute.name = name + ".imported"
         return attribute.name
 
+    @property
+    def claimed(self) -> bool:
+        """Whether the add-on has written to this mesh: else an attribute `instance` came from elsewhere."""
+        if self.editing:
+            return self._bm.verts.layers.int.get(REVISION) is not None
+        return REVISION in self.data.attributes
+
+    def claim(self) -> None:
+        """Before the first write: give `instance` of others another name, and leave the mark of ours."""
+        if self.claimed:
+            return
+        foreign = self.data.attributes.get(INSTANCE)
+        if foreign is not None:
+            foreign.name = INSTANCE + ".imported"
+            if self.editing:
+                self._bm = bmesh.from_edit_mesh(self.data)
+        self.write_int(REVISION, np.zeros(self.count, dtype=np.int32), np.empty(0, dtype=np.int64), 0)
+
     def revisions(self, everywhere: bool = False) -> np.ndarray:
         """Distinct values of the revision layer: at evenly spread vertices, or `everywhere`. Empty without layer."""
         count = self.count
@@ -129,6 +148,7 @@ class Geometry:
         Edit Mode writes evenly spread vertices only (a loop over a million takes a tenth of a second); the largest
         value found counts, so the others need not be touched.
         """
+        self.claim()
         values = np.full(self.count, revision, dtype=np.int32)
         self.write_int(REVISION, values, _spread_indices(self.count), 0)
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from .geometry import Geometry, read_bool
+from .geometry import INSTANCE, Geometry, read_bool
 
-INSTANCE = "instance"
 NONE = -1
 THRESHOLD = 0.5
 CHUNK = 20_000
@@ -28,8 +27,8 @@ class Difference:
 
 
 def read_instance(geometry: Geometry) -> np.ndarray:
-    """int32 (N,): the object number of every vertex, -1 for none."""
-    values = geometry.read_int(INSTANCE)
+    """int32 (N,): the object number of every vertex, -1 for none; an `instance` of others does not count."""
+    values = geometry.read_int(INSTANCE) if geometry.claimed else None
     return np.full(geometry.count, NONE, dtype=np.int32) if values is None else values
 
 
@@ -87,6 +86,7 @@ def _read_edited(geometry: Geometry, start: int, end: int, vertices: list[int], 
 
 def apply(geometry: Geometry, differences: Iterable[Difference], before: np.ndarray, after: np.ndarray) -> None:
     """Write masks as differences, and `instance` (`before` -> `after`, int32 (N,))."""
+    geometry.claim()
     for difference in differences:
         if not geometry.is_mesh:
             _apply_points(geometry, difference)

@@ -65,11 +65,14 @@ def object_of(data: bpy.types.ID) -> bpy.types.Object | None:
     return next((o for o in bpy.data.objects if o.data == data), None)
 
 
-@watch.own
 def list_item_changed(item: bpy.types.PropertyGroup, field: str) -> None:
     """The artist edited a row of the list: append it to the journal. Blender pushes the undo step of its own edit."""
-    if _syncing:
-        return
+    if not _syncing:  # `watch.own` has Blender bring everything up to date, too slow for every field of a long list
+        _write_row(item, field)
+
+
+@watch.own
+def _write_row(item: bpy.types.PropertyGroup, field: str) -> None:
     obj = object_of(item.id_data)
     if obj is None:
         return

@@ -4,7 +4,7 @@ import textwrap
 
 import bpy
 
-from ..operators.common import scan_object, trouble
+from ..operators.common import SCAN_TYPES, scan_object, trouble
 from ..session.session import session
 from ..wire.client import ConnectionState
 
@@ -76,6 +76,9 @@ class SCANPICK_PT_objects(_Tab, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
+        if scan_object(context) is None:
+            self._draw_empty(context)
+            return
         reason = trouble(context)
         if reason:
             draw_sentence(layout, context, reason + ".", "INFO")
@@ -101,6 +104,19 @@ class SCANPICK_PT_objects(_Tab, bpy.types.Panel):
         row.operator("scanpick.object_duplicate", text="Duplicate", icon="DUPLICATE")
         row.operator("scanpick.object_merge", text="Merge Down", icon="AUTOMERGE_ON")
         layout.prop(scan, "overlap")
+
+    def _draw_empty(self, context: bpy.types.Context) -> None:
+        """What to do first, where there is no scan or none is chosen."""
+        layout = self.layout
+        if any(obj.type in SCAN_TYPES for obj in context.scene.objects):
+            draw_sentence(layout, context, "Select a scan: a mesh or a point cloud. Or open another one:", "INFO")
+        else:
+            text = "Open a scan to click objects out of it. PLY, OBJ and glTF are in File > Import."
+            draw_sentence(layout, context, text, "INFO")
+        column = layout.column(align=True)
+        column.scale_y = 1.2
+        column.operator("scanpick.open_sample", icon="HOME")
+        column.operator("scanpick.import_scan", text="Import LAS, E57, PCD, XYZ…", icon="IMPORT")
 
 
 class SCANPICK_PT_click(_Tab, bpy.types.Panel):
@@ -185,7 +201,7 @@ class SCANPICK_PT_view(_Tab, bpy.types.Panel):
 
 class SCANPICK_PT_export(_Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_export"
-    bl_label = "Export"
+    bl_label = "Export and Labels"
     bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod
@@ -196,6 +212,10 @@ class SCANPICK_PT_export(_Tab, bpy.types.Panel):
         column = self.layout.column(align=True)
         column.operator("scanpick.separate", icon="MOD_EXPLODE")
         column.operator("scanpick.export_objects", text="Export Objects…", icon="EXPORT")
+        column.operator("scanpick.export_labels", text="Export Labels…", icon="EXPORT")
+        column = self.layout.column(align=True)
+        column.operator("scanpick.import_labels", text="Import Labels…", icon="IMPORT")
+        column.operator("scanpick.objects_from_labels", text="Objects From Labels…", icon="OUTLINER_OB_POINTCLOUD")
 
 
 CLASSES = (SCANPICK_UL_objects, SCANPICK_PT_click, SCANPICK_PT_objects, SCANPICK_PT_view, SCANPICK_PT_scan, SCANPICK_PT_export, SCANPICK_PT_server)

@@ -1,4 +1,7 @@
-"""Parsers of the scan file formats: each takes a path and returns a RawScan, or raises UserError."""
+"""Parsers of the scan file formats: each takes a path and returns a RawScan, or raises UserError.
+
+Parsers of files that may be very large report the share they have read.
+"""
 
 import json
 import re
@@ -9,12 +12,14 @@ import numpy as np
 
 from inference_server.errors import UserError
 
-from .scans import RawScan
+from . import e57, pcd
+from .scans import Color, RawScan, Report, silent
 
+LAS_CHUNK = 1_000_000
 RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 
 
-def read_ply(path: Path) -> RawScan:
+def read_ply(path: Path, report: Report = silent) -> RawScan:
     """The vertices of a PLY (text or binary): colours, `instance`, and `semantic` or `label` properties."""
     from plyfile import PlyData, PlyParseError
 
@@ -33,63 +38,106 @@ def read_ply(path: Path) -> RawScan:
         return next((np.array(vertices[name]) for name in choices if name in have), None)
 
     rgb = next((names for names in RGB_NAMES if set(names) <= have), None)
-    names = {}
-    for comment in ply.comments:
-        match = re.fullmatch(r"instance_name (-?\d+) (.+)", comment)
-        if match:
-            names[int(match[1])] = match[2]
+    names, palette = _label_comments(ply.comments)
     return RawScan(
         positions=np.stack([vertices[axis] for axis in "xyz"], 1),
         colors=np.stack([vertices[channel] for channel in rgb], 1) if rgb else None,
         instance=column("instance"),
         semantic=column("semantic", "label"),
         names=names,
+        palette=palette,
     )
 
 
-def read_las(path: Path) -> RawScan:
+def _label_comments(comments: list[str]) -> tuple[dict[int, str], dict[int, Color]]:
+    """Names and colours of the instances, as `write_ply` writes them."""
+    names, palette = {}, {}
+    for comment in comments:
+        if match := re.fullmatch(r"instance_name (-?\d+) (.+)", comment):
+            names[int(match[1])] = _unquoted(match[2])
+        elif match := re.fullmatch(r"instance_color (-?\d+) (\d+) (\d+) (\d+)", comment):
+            palette[int(match[1])] = (int(match[2]), int(match[3]), int(match[4]))
+    return names, palette
+
+
+def _unquoted(name: str) -> str:
+    try:
+        return str(json.loads(name)) if name.startswith('"') else name
+    except ValueError:
+        return name
+
+
+def read_las(path: Path, report: Report = silent) -> RawScan:
     """A LAS or LAZ file; colours where there are any that are not all zero, classes as `semantic`."""
     import laspy
 
     broken = (laspy.errors.LaspyException, ValueError, EOFError, RuntimeError, OverflowError, MemoryError)
     try:
-        las = laspy.read(path)
-        positions = np.stack([las.x, las.y, las.z], 1).astype(np.float64)
-        have = set(las.point_format.dimension_names)
-        colors = None
-        if {"red", "green", "blue"} <= have:
-            colors = np.stack([las.red, las.green, las.blue], 1).astype(np.uint16)
-            colors = colors if colors.any() else None
-        instance = np.array(las["instance"]) if "instance" in have else None
-        semantic = np.array(las["semantic"]) if "semantic" in have else np.array(las.classification)
+        with laspy.open(path) as file:
+            count, have = file.header.point_count, set(file.header.point_format.dimension_names)
+            pieces, read = [_las_columns(None, have)], 0
+            for chunk in file.chunk_iterator(LAS_CHUNK):
+                pieces.append(_las_columns(chunk, have))
+                read += len(chunk)
+                report(read / max(count, 1))
+        columns = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
     except broken as error:
         raise UserError(f"{path.name} is no whole LAS or LAZ file ({error}): copy it again.") from error
-    if len(positions) != las.header.point_count:
-        raise UserError(
-            f"{path.name} holds {len(positions)} points where its header says {las.header.point_count}: "
-            "copy it again."
-        )
+    if read != count:
+        raise UserError(f"{path.name} holds {read} points where its header says {count}: copy it again.")
+    colors, semantic = columns.get("colors"), columns["semantic"]
+    if colors is not None and not colors.any():
+        colors = None
     if "semantic" not in have and not semantic.any():
         semantic = None
-    return RawScan(positions, colors, instance, semantic)
+    return RawScan(columns["positions"], colors, columns.get("instance"), semantic)
 
 
-def read_npz(path: Path) -> RawScan:
-    """A numpy archive: positions; optional colors, instance, semantic, offset, names by instance (JSON)."""
+def _las_columns(chunk: object | None, have: set[str]) -> dict[str, np.ndarray]:
+    """What is kept of a piece of a LAS file; of None, the same columns without points."""
+    semantic = "semantic" if "semantic" in have else "classification"
+    wanted = {"positions": ("x", "y", "z"), "semantic": (semantic,)}
+    if {"red", "green", "blue"} <= have:
+        wanted["colors"] = ("red", "green", "blue")
+    if "instance" in have:
+        wanted["instance"] = ("instance",)
+    columns = {}
+    for key, names in wanted.items():
+        values = [np.empty(0, np.uint8) if chunk is None else np.asarray(chunk[name]) for name in names]
+        columns[key] = np.stack(values, 1) if len(names) > 1 else values[0]
+    return columns
+
+
+def read_npz(path: Path, report: Report = silent) -> RawScan:
+    """A numpy archive: positions; optional colors, instance, semantic, offset, overlaps, faces, names.
+
+    `names` is JSON: names by instance, or `{"names": {...}, "colors": {"3": [255, 128, 0], ...}}`.
+    """
+    arrays, names, palette = open_npz(path)
+    if "positions" not in arrays:
+        raise UserError(f"{path.name} has no array called positions.")
+    wanted = ("positions", "colors", "instance", "semantic", "offset", "overlaps", "faces")
+    return RawScan(names=names, palette=palette, **{key: arrays.get(key) for key in wanted})
+
+
+def open_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[int, str], dict[int, Color]]:
+    """All arrays of a numpy archive, and what its `names` say: names and colours by instance."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-        names = json.loads(str(arrays["names"])) if "names" in arrays else {}
-        names = {int(key): str(value) for key, value in names.get("names", names).items()}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        said = arrays.pop("names", None)
+        if said is not None and said.ndim:  # as `segment` writes them: one name for each mask
+            return arrays, {number: str(name) for number, name in enumerate(said)}, {}
+        text = json.loads(str(said)) if said is not None else {}
+        names = {int(key): str(value) for key, value in text.get("names", text).items()}
+        colors = text.get("colors", {}) if "names" in text else {}
+        palette = {int(key): (int(r), int(g), int(b)) for key, (r, g, b) in colors.items()}
+    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path.name} is no whole numpy archive ({error}): write it again.") from error
-    if "positions" not in arrays:
-        raise UserError(f"{path.name} has no array called positions.")
-    kept = {key: arrays.get(key) for key in ("positions", "colors", "instance", "semantic", "offset")}
-    return RawScan(names=names, **kept)
+    return arrays, names, palette
 
 
-def read_text(path: Path) -> RawScan:
+def read_text(path: Path, report: Report = silent) -> RawScan:
     """XYZ, PTS, TXT or CSV: one vertex a line, numbers split by blanks, commas or semicolons.
 
     A first line of words names the columns (x y z red green blue instance semantic ...); a PTS file starts
@@ -150,7 +198,7 @@ def _named_columns(path: Path, table: np.ndarray, names: list[str]) -> RawScan:
     )
 
 
-def read_mesh(path: Path) -> RawScan:
+def read_mesh(path: Path, report: Report = silent) -> RawScan:
     """The vertices of an OBJ, glTF, STL or OFF mesh, coloured by vertex or by texture.
 
     glTF is y up by its standard and is turned to z up; the others stand as they are.
@@ -189,6 +237,8 @@ READERS = {
     ".ply": read_ply,
     ".las": read_las,
     ".laz": read_las,
+    ".e57": e57.read,
+    ".pcd": pcd.read,
     ".npz": read_npz,
     **dict.fromkeys((".xyz", ".pts", ".txt", ".csv"), read_text),
     **dict.fromkeys((".obj", ".glb", ".gltf", ".off", ".stl"), read_mesh),

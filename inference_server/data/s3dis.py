@@ -56,8 +56,6 @@ def _read_table(file: Path) -> np.ndarray:
     except ValueError as error:
         for number, line in enumerate(text.splitlines(), 1):
             if len(line.split()) not in (0, 6):
-                raise UserError(
-                    f"Line {number} of {file} is not x y z r g b: mend or copy it again."
-                ) from error
+                raise UserError(f"Line {number} of {file} is not x y z r g b: mend or copy it again.") from error
         raise UserError(f"{file} is not a table of x y z r g b ({error}): copy it again.") from error
     return table

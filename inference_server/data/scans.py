@@ -4,6 +4,7 @@ The parsers of the single file formats are in `formats.py`; here is what holds f
 the origin in float32 with the rest in a float64 offset, byte colours, int32 labels, and the checks.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,17 +14,41 @@ import numpy as np
 from inference_server.errors import UserError
 from inference_server.files import replacing
 
+Color = tuple[int, int, int]
+Report = Callable[[float], None]
+
 FAR = 1e4
 """Metres from the origin beyond which float32 positions get coarser than a millimetre and are moved."""
+
+
+@dataclass
+class Labels:
+    """What is said about the points of a scan.
+
+    instance and semantic: (N,) int32 or None, -1 = unlabelled; names: class name by instance (or {});
+    palette: display colour by instance, sRGB bytes; overlaps: (M, 2) int64 or None, vertex and instance of
+    every membership that `instance` cannot tell, since the vertex is another's there.
+    """
+
+    instance: np.ndarray | None = None
+    semantic: np.ndarray | None = None
+    names: dict[int, str] = field(default_factory=dict)
+    palette: dict[int, Color] = field(default_factory=dict)
+    overlaps: np.ndarray | None = None
+
+    def identities(self) -> list[int]:
+        """All instances, named ones without points as well: the named in their order, then the rest."""
+        here = [] if self.instance is None else np.unique(self.instance[self.instance >= 0]).tolist()
+        return [*self.names, *(identity for identity in here if identity not in self.names)]
 
 
 @dataclass
 class Scan:
     """One scan in metres, z up.
 
-    positions: (N, 3) float32; colors: (N, 3) uint8 or None; instance and semantic: (N,) int32 or None, -1 =
-    unlabelled; names: class name by instance (or {}); name: what to call the scan in tables; offset: (3,)
-    float64 in metres, to be added to positions for the coordinates of the file.
+    positions: (N, 3) float32; colors: (N, 3) uint8 or None; instance, semantic, names, palette, overlaps: see
+    `Labels`; name: what to call the scan in tables; offset: (3,) float64 in metres, to be added to positions
+    for the coordinates of the file; faces: (F, 3) int32 triangles or None.
     """
 
     positions: np.ndarray
@@ -33,9 +58,17 @@ class Scan:
     names: dict[int, str] = field(default_factory=dict)
     name: str = "scan"
     offset: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    palette: dict[int, Color] = field(default_factory=dict)
+    overlaps: np.ndarray | None = None
+    faces: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    @property
+    def labels(self) -> Labels:
+        """What is said about its points."""
+        return Labels(self.instance, self.semantic, self.names, self.palette, self.overlaps)
 
 
 @dataclass
@@ -48,10 +81,19 @@ class RawScan:
     semantic: np.ndarray | None = None
     names: dict[int, str] = field(default_factory=dict)
     offset: np.ndarray | None = None
+    palette: dict[int, Color] = field(default_factory=dict)
+    overlaps: np.ndarray | None = None
+    faces: np.ndarray | None = None
 
 
-def read_scan(path: str | Path) -> Scan:
+def silent(share: float) -> None:
+    """The progress report of callers that want none."""
+
+
+def read_scan(path: str | Path, report: Report = silent) -> Scan:
     """Read a scan by its file name extension (see `formats.READERS`).
+
+    report: called with the share that is read, 0..1, by the readers of formats that come in pieces.
 
     Raises UserError if the file is missing, of an unknown format, damaged, without vertices, with NaN or
     infinite coordinates, or with labels that are no int32 numbers.
@@ -59,14 +101,14 @@ def read_scan(path: str | Path) -> Scan:
     from .formats import READERS
 
     path = Path(path)
-    reader: Callable[[Path], RawScan] | None = READERS.get(path.suffix.lower())
+    reader: Callable[[Path, Report], RawScan] | None = READERS.get(path.suffix.lower())
     if path.is_dir() or not path.exists():
         raise UserError(f"There is no scan file at {path}.")
     if reader is None:
         known = " ".join(sorted(READERS))
         raise UserError(f"{path.name} has a format that is not known here: give one of {known}.")
     try:
-        raw = reader(path)
+        raw = reader(path, report)
     except PermissionError as error:
         raise UserError(f"{path} may not be read: change its permissions.") from error
     return build_scan(raw, path.stem, source=path.name)
@@ -98,12 +140,24 @@ def build_scan(raw: RawScan, name: str, source: str | None = None) -> Scan:
         names={int(key): str(value) for key, value in raw.names.items()},
         name=name,
         offset=offset,
+        palette={int(key): tuple(int(c) for c in color) for key, color in raw.palette.items()},
+        overlaps=_pairs(raw.overlaps, count, source),
+        faces=raw.faces,
     )
     for label in ("colors", "instance", "semantic"):
         values = getattr(scan, label)
         if values is not None and len(values) != count:
             raise UserError(f"{source} has {count} positions but {len(values)} {label}: the file is damaged.")
     return scan
+
+
+def _pairs(overlaps: np.ndarray | None, count: int, source: str) -> np.ndarray | None:
+    if overlaps is None or not len(overlaps):
+        return None
+    pairs = np.asarray(overlaps).reshape(-1, 2).astype(np.int64)
+    if pairs.min() < 0 or pairs[:, 0].max() >= count:
+        raise UserError(f"{source} has overlaps at vertices that it does not have: the file is damaged.")
+    return pairs
 
 
 def split_offset(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,8 +214,9 @@ def int32_labels(labels: np.ndarray | None, what: str, source: str) -> np.ndarra
 def write_ply(path: str | Path, scan: Scan) -> None:
     """Write a binary little endian PLY: x y z; red green blue, instance, semantic where the scan has them.
 
-    Coordinates are float32, or float64 with the offset added where there is one; names become comments
-    `instance_name ID NAME`. Raises UserError if it cannot be written; an older file then stays whole.
+    Coordinates are float32, or float64 with the offset added where there is one. Comments hold names and
+    colours of the instances: `instance_name ID NAME` (a name that is more than plain words as a JSON string)
+    and `instance_color ID R G B`. Raises UserError if it cannot be written; an older file then stays whole.
     """
     from plyfile import PlyData, PlyElement
 
@@ -181,7 +236,18 @@ def write_ply(path: str | Path, scan: Scan) -> None:
     for label in ("instance", "semantic"):
         if getattr(scan, label) is not None:
             vertices[label] = getattr(scan, label)
-    comments = [f"instance_name {key} {' '.join(name.split())}" for key, name in sorted(scan.names.items())]
+    elements = [PlyElement.describe(vertices, "vertex")]
+    if scan.faces is not None and len(scan.faces):
+        faces = np.empty(len(scan.faces), [("vertex_indices", "i4", (3,))])
+        faces["vertex_indices"] = scan.faces
+        elements.append(PlyElement.describe(faces, "face"))
+    comments = [f"instance_name {key} {_comment(name)}" for key, name in scan.names.items()]
+    comments += ["instance_color {} {} {} {}".format(key, *color) for key, color in scan.palette.items()]
     with replacing(path) as temporary:
-        ply = PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<", comments=comments)
-        ply.write(str(temporary))
+        PlyData(elements, byte_order="<", comments=comments).write(str(temporary))
+
+
+def _comment(name: str) -> str:
+    """A name as a PLY comment can hold it: one line of ASCII."""
+    plain = name.isascii() and name.isprintable() and name == " ".join(name.split()) and not name.startswith('"')
+    return name if plain and name else json.dumps(name)

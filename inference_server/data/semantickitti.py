@@ -1,12 +1,15 @@
 """SemanticKITTI in its original layout: `sequences/08/velodyne/000000.bin` and `labels/000000.label`."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 
 from inference_server.errors import UserError
+from inference_server.files import replacing
 
-from .scans import RawScan, Scan, build_scan
+from .scans import Labels, RawScan, Scan, build_scan
 
 CLASSES = {
     0: "unlabeled", 1: "outlier", 10: "car", 11: "bicycle", 13: "bus", 15: "motorcycle", 16: "on-rails",
@@ -17,6 +20,9 @@ CLASSES = {
     257: "bus", 258: "truck", 259: "other-vehicle",
 }  # fmt: skip
 """Label numbers of the data set; moving classes (252 and up) carry the name of the thing that moves."""
+
+OTHER = 99
+"""The label number of an object of no class."""
 
 
 def find(path: Path) -> list[Path]:
@@ -44,19 +50,84 @@ def read(path: Path) -> Scan:
     Raises UserError if bin and label file disagree or are cut off.
     """
     points = _read_array(path, np.dtype("<f4"), 4)
-    labels = _read_array(label_file(path), np.dtype("<u4"), 1)[:, 0]
-    if len(points) != len(labels):
-        raise UserError(f"{path.name} has {len(points)} points and {len(labels)} labels: copy both again.")
-    semantic = (labels & 0xFFFF).astype(np.int32)
-    things, instance = np.unique(labels, return_inverse=True)
-    is_thing = (things >> 16) > 0
-    numbers = np.where(is_thing, np.cumsum(is_thing) - 1, -1)
-    names = {
-        int(numbers[i]): CLASSES.get(int(things[i] & 0xFFFF), f"class {things[i] & 0xFFFF}")
-        for i in np.flatnonzero(is_thing)
-    }
-    raw = RawScan(points[:, :3], None, numbers[instance.reshape(-1)], semantic, names)
+    labels = read_labels(label_file(path))
+    if len(points) != len(labels.instance):
+        raise UserError(f"{path.name} has {len(points)} points and {len(labels.instance)} labels: copy both again.")
+    raw = RawScan(points[:, :3], None, labels.instance, labels.semantic, labels.names, palette=labels.palette)
     return build_scan(raw, f"{path.parent.parent.name}_{path.stem}")
+
+
+def read_labels(path: Path) -> Labels:
+    """A `.label` file: class in the lower 16 bits (semantic), number of the thing in the upper ones.
+
+    Instances keep those numbers where they are different for all things; else, as in the data set itself,
+    where only things of one class have different ones, they are counted from 0. Names are the classes', or
+    those of the file `write_labels` leaves beside it. Raises UserError.
+    """
+    labels = _read_array(path, np.dtype("<u4"), 1)[:, 0]
+    values, place = np.unique(labels, return_inverse=True)
+    things = np.flatnonzero(values >> 16)
+    numbers = np.full(len(values), -1, np.int64)
+    upper = values[things] >> 16
+    numbers[things] = upper if len(np.unique(upper)) == len(upper) else np.arange(len(things))
+    names = {int(numbers[i]): CLASSES.get(int(values[i] & 0xFFFF), f"class {values[i] & 0xFFFF}") for i in things}
+    found = Labels(numbers[place.reshape(-1)].astype(np.int32), (labels & 0xFFFF).astype(np.int32), names)
+    beside = names_file(path)
+    if beside.exists():
+        try:
+            found.names = {}
+            for entry in json.loads(beside.read_text(encoding="utf-8"))["instances"]:
+                found.names[int(entry["instance"])] = str(entry["name"])
+                if "color" in entry:
+                    found.palette[int(entry["instance"])] = tuple(int(c) for c in entry["color"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{beside} is damaged ({error!r}): delete or mend it.") from error
+    return found
+
+
+def names_file(path: Path) -> Path:
+    """Where names and colours lie that a label file cannot hold."""
+    return path.with_name(path.name + ".json")
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write a `.label` file, and beside it names and colours by instance as JSON.
+
+    The class of an object is the one it is called by ("car.001" is a car), else that of most of its points,
+    else "other-object"; points of no object keep their class. Instances beyond 65535 are counted from 1.
+    Raises UserError.
+    """
+    identities = labels.identities()
+    fits = all(0 < identity < 0x10000 for identity in identities)
+    if not fits and len(identities) > 0xFFFF:
+        raise UserError(f"{path.name} can hold 65535 objects, and there are {len(identities)}: choose PLY or npz.")
+    instance = labels.instance
+    classes = np.zeros(len(instance), np.uint32)
+    if labels.semantic is not None:
+        classes[:] = np.clip(labels.semantic, 0, 0xFFFF)
+    upper = np.zeros(len(instance), np.uint32)
+    entries = []
+    for count, identity in enumerate(identities, 1):
+        inside = instance == identity
+        name = labels.names.get(identity, "")
+        number = identity if fits else count
+        upper[inside], classes[inside] = number, _class_of(name, classes[inside])
+        color = {"color": list(labels.palette[identity])} if identity in labels.palette else {}
+        entries.append({"instance": number, "name": name or f"object {identity}", **color})
+    with replacing(path) as temporary:
+        (upper << 16 | classes).astype("<u4").tofile(temporary)
+    with replacing(names_file(path)) as temporary:
+        temporary.write_text(json.dumps({"instances": entries}, indent=1), encoding="utf-8")
+
+
+def _class_of(name: str, classes: np.ndarray) -> int:
+    stem = re.sub(r"\.\d{3}$", "", name)
+    named = [number for number, known in CLASSES.items() if known == stem and number]
+    counts = np.bincount(classes) if len(classes) else np.zeros(1, np.int64)
+    most = int(counts.argmax())
+    if most in named or (most and not named):
+        return most
+    return named[0] if named else OTHER
 
 
 def _read_array(path: Path, dtype: np.dtype, columns: int) -> np.ndarray:

@@ -21,6 +21,10 @@ class Installation:
     def command(self) -> list[str]:
         return [self.python, *self.arguments]
 
+    def run(self, command: str) -> list[str]:
+        """How to run another command of the server's environment."""
+        return [self.python, "-m", "inference_server", command]
+
     @property
     def problem(self) -> str | None:
         """One sentence about why it can't be started any more, or None."""

@@ -1,5 +1,8 @@
 """Objects leave the scan: as Blender objects with everything they had, and as files."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 from conftest import add_mesh, grid_points
@@ -131,3 +134,83 @@ def test_a_pattern_that_is_none_and_a_folder_that_cannot_be_written(blender, mod
     assert blender.ops.scanpick.export_objects(directory=str(file / "below"), format="PLY") == {"CANCELLED"}
     assert "choose another" in session.notices[scan.data.session_uid].text
     assert set(blender.data.objects.keys()) == {"scan"}
+
+
+@pytest.mark.parametrize("format", ["GLB", "PLY", "OBJ", "FBX", "USD"])
+def test_a_full_disk_leaves_nothing_half_written(blender, module, session, tmp_path, format):
+    resource = pytest.importorskip("resource", reason="only POSIX can limit the size of files")
+    scan = labelled(blender, module, True, {"left": LEFT})
+    blender.ops.scanpick.export_objects(directory=str(tmp_path), format=format)
+    (whole,) = [p for p in tmp_path.iterdir() if p.suffix != ".mtl"]
+    before, size = whole.read_bytes(), whole.stat().st_size
+    limit, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limit[1]))
+    try:
+        result = blender.ops.scanpick.export_objects(directory=str(tmp_path), format=format)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert result == {"CANCELLED"}
+    assert "could not be written" in session.notices[scan.data.session_uid].text
+    assert [p for p in tmp_path.iterdir() if p.suffix != ".mtl"] == [whole]
+    assert whole.read_bytes() == before, "the older file is whole"
+    assert set(blender.data.objects.keys()) == {"scan"}
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="needs a folder that nobody may write to")
+def test_a_read_only_folder_is_a_sentence(blender, module, session):
+    scan = labelled(blender, module, False, {"left": LEFT})
+    assert blender.ops.scanpick.export_objects(directory="/sys/kernel", format="PLY") == {"CANCELLED"}
+    assert "/sys/kernel cannot be written to" in session.notices[scan.data.session_uid].text
+
+
+@pytest.mark.parametrize("format", ["GLB", "OBJ"])
+def test_names_with_slashes_and_emoji_become_files(blender, module, tmp_path, format):
+    names = {"chair 🪑/old": LEFT, "chair 🪑\\old": RIGHT}
+    labelled(blender, module, True, names)
+    pattern = "{number}/{object}"
+    assert blender.ops.scanpick.export_objects(directory=str(tmp_path), format=format, pattern=pattern) == {"FINISHED"}
+    ending = {"GLB": ".glb", "OBJ": ".obj"}[format]
+    assert sorted(p.name for p in tmp_path.glob(f"*{ending}")) == [f"1_chair 🪑_old{ending}", f"2_chair 🪑_old{ending}"]
+    if format == "OBJ":
+        text = (tmp_path / "1_chair 🪑_old.obj").read_text(encoding="utf-8")
+        assert "mtllib 1_chair 🪑_old.mtl" in text and (tmp_path / "1_chair 🪑_old.mtl").is_file()
+
+
+def test_what_was_put_into_a_group_by_hand_is_exported(blender, module):
+    scan = labelled(blender, module, False, {"left": LEFT})
+    scan.vertex_groups["left"].add([RIGHT[0]], 1.0, "REPLACE")
+    scan.vertex_groups["left"].remove([LEFT[0]])
+    blender.ops.scanpick.separate(rest=True)
+    assert len(blender.data.objects["left"].data.vertices) == len(LEFT)
+    assert len(blender.data.objects["scan rest"].data.vertices) == len(POINTS) - len(LEFT)
+
+
+def test_giving_up_half_way_leaves_the_scene_as_it_was(blender, module, tmp_path):
+    scan = labelled(blender, module, True, {"left": LEFT, "right": RIGHT})
+    before = {kind: len(getattr(blender.data, kind)) for kind in ("objects", "meshes", "collections")}
+    steps = module("export.files").export_steps(scan, tmp_path, "PLY", "{object}", False, False)
+    while (step := next(steps)) is None:
+        pass
+    assert step[1].name == "left.ply"
+    steps.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["left.ply"], "what was whole already stays"
+    assert {kind: len(getattr(blender.data, kind)) for kind in before} == before
+    assert blender.context.object == scan
+
+
+def test_the_command_exports_a_file_without_a_window(blender, module, tmp_path, capfd):
+    labelled(blender, module, True, {"left": LEFT, "right": RIGHT})
+    blender.ops.wm.save_as_mainfile(filepath=str(tmp_path / "room.blend"))
+    blender.ops.wm.read_homefile(use_empty=True)
+    command, out = module("command"), tmp_path / "out"
+    asked = [str(tmp_path / "room.blend"), "--out", str(out), "--format", "PLY", "--pattern", "{scan}_{object}"]
+    assert command.run(asked) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["scan_left.ply", "scan_right.ply"]
+    assert str(out / "scan_left.ply") in capfd.readouterr().out
+    assert command.run([*asked[:3], "--labels", "NPZ"]) == 0
+    assert sorted(set(np.load(out / "scan.npz")["instance"])) == [-1, 1, 2]
+    assert command.run([*asked, "--scan", "other"]) == 2
+    assert "no scan “other” with objects" in capfd.readouterr().err
+    assert command.run([str(tmp_path / "gone.blend"), "--out", str(out)]) == 2
+    assert "could not be opened" in capfd.readouterr().err

@@ -1,0 +1,1 @@
+"""Labels of every vertex: the objects' as arrays, and arrays as objects."""

@@ -1,0 +1,147 @@
+"""Objects of the list as labels, and labels as objects of the list."""
+
+from collections.abc import Iterator
+
+import bpy
+import numpy as np
+
+from ..scan import masks, vertex_set
+from ..scan.geometry import Geometry
+from ..session import edits, journal, watch
+from ..session.state import ScanState, free_name
+from .labels import ABOUT, LARGEST_KEPT, SEMANTIC, LabelError, Labels, whole_numbers
+
+NAME_BYTES = 59  # Blender keeps 63 of a group's name, and a copy's number takes four
+
+
+def labels_of_objects(geometry: Geometry) -> Iterator[Labels | None]:
+    """The objects as labels, from their groups as they are now: yields None until the last item, the answer.
+
+    Where objects share a vertex, the upper one of the list has it, and `overlaps` tells the rest.
+    """
+    objects = journal.state(geometry).objects
+    members: dict[str, np.ndarray] = {}
+    for found in masks.read_members(geometry, [known.name for known in objects]):
+        if found is None:
+            yield None
+        else:
+            members = found
+    labels = Labels(np.full(geometry.count, masks.NONE, dtype=np.int32))
+    for known in reversed(objects):
+        labels.instance[members[known.name]] = known.number
+    pairs = []
+    for known in objects:
+        inside = members[known.name]
+        below = inside[labels.instance[inside] != known.number]
+        pairs.append(np.stack([below, np.full_like(below, known.number)], axis=1))
+        labels.names[known.number] = known.name
+        labels.palette[known.number] = tuple(int(channel * 255 + 0.5) for channel in known.color)
+    if pairs:
+        labels.overlaps = np.concatenate(pairs)
+    labels.semantic = read_attribute(geometry, SEMANTIC) if geometry.data.attributes.get(SEMANTIC) else None
+    yield labels
+
+
+def label_attributes(data: bpy.types.Mesh | bpy.types.PointCloud, ours: bool) -> list[str]:
+    """Names of the point attributes that can hold labels, the likeliest first.
+
+    Args:
+        ours: whether `instance` is the add-on's own, which is no label to be taken.
+    """
+    names = [
+        a.name
+        for a in data.attributes
+        if a.domain == "POINT" and a.data_type in ("INT", "FLOAT", "INT8") and not a.name.startswith(".")
+    ]
+    likely = (masks.INSTANCE, masks.INSTANCE + ".imported", "objectid", "object_id", "label", SEMANTIC)
+    names = [name for name in names if not (ours and name == masks.INSTANCE) and name != "radius"]
+    return sorted(names, key=lambda name: likely.index(name) if name in likely else len(likely))
+
+
+def read_attribute(geometry: Geometry, name: str) -> np.ndarray:
+    """The labels in a point attribute, int32 (N,). Raises LabelError."""
+    attribute = geometry.data.attributes.get(name)
+    types = {"INT": np.int32, "FLOAT": np.float32, "INT8": np.int8}
+    if attribute is None or attribute.domain != "POINT" or attribute.data_type not in types:
+        raise LabelError(f"There is no attribute “{name}” with one number for each vertex.")
+    values = np.empty(geometry.count, dtype=types[attribute.data_type])
+    attribute.data.foreach_get("value", values)
+    return whole_numbers(values, name)
+
+
+def labels_of_attribute(geometry: Geometry, name: str) -> Labels:
+    """An attribute's labels with the names that an import left on the mesh. Raises LabelError."""
+    labels = Labels(read_attribute(geometry, name))
+    about = geometry.data.get(ABOUT)
+    if isinstance(about, str) and name in (masks.INSTANCE, masks.INSTANCE + ".imported"):
+        labels.set_about(about)
+    return labels
+
+
+@watch.own
+def make_objects(geometry: Geometry, labels: Labels) -> int:
+    """Make every label an object with its mask, for clicks to correct. Returns how many vertices stayed with the
+    objects that had them before. The caller pushes the undo step; call it in Object Mode.
+
+    An empty list takes over the labels' numbers. Vertices of other objects are taken only where overlap is allowed.
+    Raises LabelError.
+    """
+    if len(labels.instance) != geometry.count:
+        raise LabelError(
+            f"The labels are for {len(labels.instance):,} vertices, and “{geometry.obj.name}” has {geometry.count:,}: "
+            "choose the scan that was labelled."
+        )
+    members = labels.members()
+    if not members:
+        raise LabelError("There are no labels: every vertex is unlabelled.")
+    state = journal.state(geometry)
+    before = masks.read_instance(geometry)
+    changes: list[journal.Change] = []
+    overlap = state.overlap or bool(len(labels.overlaps))
+    if overlap != state.overlap:
+        changes.append(("scan", -1, {"overlap": True}))
+    numbers = _numbers(list(members), state)
+    taken = {known.name for known in state.objects} | _mask_names(geometry) | {masks.INSTANCE}
+    *_, current = labels_of_objects(geometry)  # what was put into a group by hand is that object's
+    free = current.instance == masks.NONE
+    after = before.copy()
+    differences, kept = [], 0
+    for label, inside in members.items():
+        number = numbers[label]
+        name = free_name(_short(labels.names.get(label, "")) or f"Object {number}", taken)
+        taken.add(name)
+        mine = inside if state.overlap else inside[free[inside]]
+        kept += len(inside) - len(mine)
+        color = labels.palette.get(label)
+        color = [c / 255 for c in color] if color else edits.palette_color(number)
+        changes.append(("create", number, {"name": name, "color": [round(c, 4) for c in color]}))
+        changes.append(("edit", number, {"add": vertex_set.pack(mine), "remove": "", "n": geometry.count}))
+        differences.append(masks.Difference(name, mine, np.empty(0, dtype=np.int64)))
+        showing = mine[labels.instance[mine] == label]
+        after[showing[free[showing]]] = number
+    masks.apply(geometry, differences, before, after)
+    if labels.semantic is not None:
+        geometry.set_aside_foreign(SEMANTIC)
+        geometry.write_int(SEMANTIC, labels.semantic, np.arange(geometry.count), masks.NONE)
+    journal.write(geometry, changes)
+    geometry.changed()
+    edits.refresh_list(geometry, after)
+    edits.activate(geometry, numbers[next(iter(members))])
+    return kept
+
+
+def _numbers(labels: list[int], state: ScanState) -> dict[int, int]:
+    """The object number of every label: the label itself in a scan without objects, else counted on."""
+    if not state.objects and not state.last_number and max(labels) < LARGEST_KEPT:
+        return {label: label for label in labels}
+    return {label: state.last_number + place for place, label in enumerate(labels, 1)}
+
+
+def _mask_names(geometry: Geometry) -> set[str]:
+    return {mask.name for mask in (geometry.obj.vertex_groups if geometry.is_mesh else geometry.data.attributes)}
+
+
+def _short(name: str) -> str:
+    """A name as Blender can keep it, in one line."""
+    line = " ".join(name.split())
+    return line.encode("utf-8")[:NAME_BYTES].decode("utf-8", errors="ignore")

@@ -1,0 +1,171 @@
+"""Scans that Blender cannot read come in through the server environment; the sample opens with one click."""
+
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, add_mesh, server_python
+
+WRITE = """
+import sys, numpy as np
+points = np.load(sys.argv[1])
+place = sys.argv[2]
+if place.endswith(".laz"):
+    import laspy
+    las = laspy.LasData(laspy.LasHeader(point_format=7, version="1.4"))
+    las.header.scales, las.header.offsets = [0.001] * 3, points.min(0)
+    las.x, las.y, las.z = points.T
+    las.red = las.green = las.blue = np.arange(len(points)) % 256 * 257
+    las.write(place)
+elif place.endswith(".e57"):
+    import pye57
+    file = pye57.E57(place, mode="w")
+    file.write_scan_raw({f"cartesian{a}": points[:, i] for i, a in enumerate("XYZ")})
+    file.close()
+elif place.endswith(".pcd"):
+    head = f"FIELDS x y z\\nSIZE 8 8 8\\nTYPE F F F\\nPOINTS {len(points)}\\nDATA binary\\n"
+    open(place, "wb").write(head.encode() + points.astype("<f8").tobytes())
+else:
+    np.savetxt(place, points, fmt="%.4f", header=str(len(points)) if place.endswith(".pts") else "", comments="")
+"""
+
+
+@pytest.fixture
+def environment(blender, module):
+    """The record of where the server environment is, as the installer leaves it."""
+    location = module("wire.location")
+    location.write(location.Installation(server_python(), str(REPOSITORY)))
+    yield location
+    location.record_file().unlink(missing_ok=True)
+
+
+@pytest.fixture
+def far_points():
+    """Georeferenced points, in file order, to the millimetre."""
+    return np.round(np.random.default_rng(0).random((500, 3)) * 10, 3) + [431_234.0, 5_412_345.0, 0.0]
+
+
+def written(tmp_path, points, name):
+    np.save(tmp_path / "points.npy", points)
+    subprocess.run([server_python(), "-c", WRITE, tmp_path / "points.npy", tmp_path / name], check=True)
+    return tmp_path / name
+
+
+def positions(obj):
+    flat = np.empty(len(obj.data.vertices) * 3, dtype=np.float32)
+    obj.data.attributes["position"].data.foreach_get("vector", flat)
+    return flat.reshape(-1, 3)
+
+
+@pytest.mark.parametrize("name", ["site.laz", "site.e57", "site.pcd", "site.xyz", "site.pts"])
+def test_a_georeferenced_scan_comes_in_near_the_origin_and_goes_out_where_it_was(
+    blender, module, environment, tmp_path, far_points, name
+):
+    path = written(tmp_path, far_points, name)
+    assert blender.ops.scanpick.import_scan(filepath=str(path)) == {"FINISHED"}
+    obj = blender.context.object
+    assert obj.name == "site" and obj.select_get()
+    assert np.abs(positions(obj)).max() < 20
+    offset = np.array(obj["scanpick_offset"])
+    assert offset.dtype == np.float64
+    np.testing.assert_allclose(positions(obj) + offset, far_points, atol=2e-3)
+    if name == "site.laz":
+        assert obj.data.color_attributes.active_color.name == "Col"
+        assert obj.data.color_attributes["Col"].data[100].color_srgb[0] == pytest.approx(100 / 255, abs=1e-3)
+    obj.location = (0, 0, 2)  # moved by the artist
+    blender.context.view_layer.update()
+    blender.ops.scanpick.object_new(name="thing")
+    blender.ops.scanpick.export_labels(filepath=str(tmp_path / "out.npz"), format="NPZ")
+    back = np.load(tmp_path / "out.npz")
+    np.testing.assert_allclose(back["positions"] + back["offset"], far_points + [0, 0, 2], atol=2e-3)
+
+
+def test_separated_objects_keep_the_offset(blender, environment, tmp_path, far_points):
+    blender.ops.scanpick.import_scan(filepath=str(written(tmp_path, far_points, "site.xyz")))
+    scan = blender.context.object
+    blender.ops.scanpick.object_new(name="thing")
+    scan.vertex_groups.new(name="thing").add(list(range(10)), 1.0, "REPLACE")
+    blender.ops.scanpick.separate(rest=False)
+    assert list(blender.data.objects["thing"]["scanpick_offset"]) == list(scan["scanpick_offset"])
+
+
+def test_thinning_on_request(blender, environment, tmp_path, far_points):
+    path = written(tmp_path, far_points, "site.xyz")
+    blender.ops.scanpick.import_scan(filepath=str(path), thin=5.0)
+    assert len(blender.context.object.data.vertices) == 8
+
+
+def test_import_is_undone_in_one_step(blender, environment, tmp_path, far_points):
+    blender.ops.scanpick.import_scan(filepath=str(written(tmp_path, far_points, "site.xyz")))
+    blender.ops.ed.undo_push(message="Import Scan")
+    blender.ops.ed.undo()
+    assert not blender.data.objects
+    blender.ops.ed.redo()
+    assert len(blender.data.objects["site"].data.vertices) == 500
+
+
+def test_the_sample_opens_with_its_labels_kept_apart(blender, environment):
+    assert blender.ops.scanpick.open_sample() == {"FINISHED"}
+    obj = blender.context.object
+    assert obj.name == "sample_room" and len(obj.data.vertices) == 76_945
+    assert not obj.data.scanpick.objects, "the labels are no objects yet"
+    assert blender.ops.scanpick.objects_from_labels(attribute="instance.imported") == {"FINISHED"}
+    names = [row.name for row in obj.data.scanpick.objects]
+    assert "sofa" in names and "sofa.001" in names and len(names) == 42
+
+
+def test_cancelling_ends_the_process_and_leaves_nothing(blender, module, environment, tmp_path, far_points):
+    path = written(tmp_path, np.tile(far_points, (2000, 1)), "large.laz")
+    conversion = module("server.conversion").Conversion
+    with conversion() as running:
+        steps = running.run(path, "--out", running.folder / "scan.npz")
+        next(steps)
+        process, folder = running._process, running.folder
+        assert process.poll() is None
+        steps.close()
+    assert process.poll() is not None
+    assert not folder.exists()
+
+
+def test_progress_is_told_while_a_large_scan_is_read(blender, module, environment, tmp_path, far_points):
+    path = written(tmp_path, np.tile(far_points, (5000, 1)), "large.laz")
+    with module("server.conversion").Conversion() as running:
+        shares, longest = [], 0.0
+        for share in running.run(path, "--out", running.folder / "scan.npz"):
+            started = time.perf_counter()
+            shares += [share] if share is not None else []
+            time.sleep(0.01)
+            longest = max(longest, time.perf_counter() - started)
+        assert shares == sorted(shares) and len(shares) >= 2
+        assert any(0 < share < 0.7 for share in shares), "between the pieces of the file"
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("gone.laz", None, "no scan file at"),
+        ("bad.laz", b"LASF and then nothing", "no whole LAS or LAZ file"),
+        ("bad.e57", b"ASTM-E57", "no whole E57 file"),
+        ("a.doc", b"", "format that is not known"),
+    ],
+)
+def test_a_file_that_is_none_is_a_sentence(blender, session, environment, tmp_path, name, content, words):
+    scan = add_mesh(np.zeros((3, 3)))
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert blender.ops.scanpick.import_scan(filepath=str(tmp_path / name)) == {"CANCELLED"}
+    assert words in session.notices[scan.data.session_uid].text
+    assert set(blender.data.objects.keys()) == {"scan"}
+
+
+def test_where_the_server_is_not_installed_or_moved_the_sample_says_so(blender, session, module, tmp_path):
+    scan, location = add_mesh(np.zeros((3, 3))), module("wire.location")
+    assert blender.ops.scanpick.open_sample() == {"CANCELLED"}
+    assert "python install.py blender" in session.notices[scan.data.session_uid].text
+    location.write(location.Installation(server_python(), str(tmp_path)))
+    try:
+        assert blender.ops.scanpick.open_sample() == {"CANCELLED"}
+        assert "sample scan is not in the server's folder" in session.notices[scan.data.session_uid].text
+    finally:
+        location.record_file().unlink()
