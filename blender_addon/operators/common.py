@@ -48,6 +48,16 @@ def poll_active(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bo
     return True
 
 
+class OnChosenObject:
+    """An operator on the object that is chosen in the list; its work is one undo step."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_active(cls, context)
+
+
 def poll_object_mode(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
     """For `poll`: like `poll_scan`, and Blender is in Object Mode."""
     if not poll_scan(cls, context):

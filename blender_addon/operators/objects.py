@@ -6,7 +6,7 @@ from bpy.props import EnumProperty, StringProperty
 from ..scan.geometry import Geometry
 from ..session import edits, journal
 from ..session.session import redraw, session
-from .common import active_known, fail, poll_active, poll_scan, scan_object
+from .common import OnChosenObject, active_known, fail, poll_scan, scan_object
 
 
 class SCANPICK_OT_object_new(bpy.types.Operator):
@@ -31,16 +31,11 @@ class SCANPICK_OT_object_new(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_object_delete(bpy.types.Operator):
+class SCANPICK_OT_object_delete(OnChosenObject, bpy.types.Operator):
     """Delete this object with its vertex group and clicks; the scan's vertices stay"""
 
     bl_idname = "scanpick.object_delete"
     bl_label = "Delete Object"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return poll_active(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)
@@ -53,16 +48,11 @@ class SCANPICK_OT_object_delete(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_object_duplicate(bpy.types.Operator):
+class SCANPICK_OT_object_duplicate(OnChosenObject, bpy.types.Operator):
     """Copy this object with its mask and clicks"""
 
     bl_idname = "scanpick.object_duplicate"
     bl_label = "Duplicate Object"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return poll_active(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)
@@ -72,16 +62,15 @@ class SCANPICK_OT_object_duplicate(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_object_merge(bpy.types.Operator):
+class SCANPICK_OT_object_merge(OnChosenObject, bpy.types.Operator):
     """Add the vertices and clicks of the next object in the list to this one"""
 
     bl_idname = "scanpick.object_merge"
     bl_label = "Merge With Next"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not poll_active(cls, context):
+        if not super().poll(context):
             return False
         scan = scan_object(context).data.scanpick
         if scan.active + 1 >= len(scan.objects):
@@ -101,18 +90,13 @@ class SCANPICK_OT_object_merge(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_object_move(bpy.types.Operator):
+class SCANPICK_OT_object_move(OnChosenObject, bpy.types.Operator):
     """Move this object in the list; where objects overlap, the upper one shows"""
 
     bl_idname = "scanpick.object_move"
     bl_label = "Move Object"
-    bl_options = {"REGISTER", "UNDO"}
 
     direction: EnumProperty(items=[("UP", "Up", "Towards the top"), ("DOWN", "Down", "Towards the bottom")])
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return poll_active(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)

@@ -11,7 +11,7 @@ from ..session import edits, journal
 from ..session.session import ClickError, redraw, session
 from ..tool import seeing
 from .click import press, target
-from .common import active_known, fail, poll_active, poll_scan, scan_object
+from .common import OnChosenObject, active_known, fail, poll_scan, scan_object
 
 
 def _poll_view(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
@@ -144,12 +144,11 @@ class SCANPICK_OT_choose(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_next_object(bpy.types.Operator):
+class SCANPICK_OT_next_object(OnChosenObject, bpy.types.Operator):
     """Leave this object as it is; the next click starts a new one"""
 
     bl_idname = "scanpick.next_object"
     bl_label = "Next Object"
-    bl_options = {"REGISTER", "UNDO"}
 
     accept: BoolProperty(name="Lock", description="Lock the object, so that no other takes its vertices")
 
@@ -158,10 +157,6 @@ class SCANPICK_OT_next_object(bpy.types.Operator):
         if properties.accept:
             return "Accept: lock this object, so that no other takes its vertices; the next click starts a new one"
         return cls.__doc__
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return poll_active(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)
