@@ -52,7 +52,9 @@ def separate(
             labels = found
     source = Source(geometry.data)
     topology = source.topology
+    yield None
     owners = topology.owners(labels.instance)
+    yield None
     faces_of, vertices_of = _by_label(owners), _by_label(labels.instance)
     members = labels.members()
     shared = set(np.unique(labels.overlaps[:, 1]).tolist())

@@ -1,26 +1,60 @@
-"""Running a measuring script inside a Blender without a window, with the add-on's zip built from this checkout."""
+"""Running half of a benchmark inside Blender, with a server beside it."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
+from ..wire.client import Client
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def run_inside(script: str, arguments: list[object], blender: Path | None, scratch: Path) -> object:
-    """Run `script`, a file beside this one, in a Blender with fresh settings; returns the JSON that it wrote.
+@contextmanager
+def server(device: str, weights: str, scratch: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A server with one torch thread: its address, and what it says about itself. Raises UserError."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    arguments = ["serve", "--address", address, "--device", device, "--weights", weights, "--threads", "1"]
+    log = scratch / "server.log"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "inference_server", *arguments, "--log", str(scratch / "serve.log")],
+            cwd=REPOSITORY, env=environment, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        yield address, _about(address, process, log)
+    finally:
+        process.terminate()
+        process.wait()
 
-    The script gets the zip for that Blender, `arguments`, and last the file for its JSON.
+
+def _about(address: str, process: subprocess.Popen, log: Path) -> dict[str, str]:
+    client = Client(address)
+    until = time.monotonic() + 120
+    while client.server is None or not client.server.ready:
+        client.poll(50)
+        if process.poll() is not None or time.monotonic() > until:
+            words = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            raise UserError(f"The server did not start: {words}")
+    about = {"device": client.server.device, "model": client.server.model, "engine": client.server.engine}
+    client.close()
+    return about
+
+
+def run(script: str, blender: Path | None, scratch: Path, scan: Path, *arguments: str) -> object:
+    """What a script of this folder wrote as JSON, run in Blender with the add-on's zip at hand. Raises UserError.
 
     Args:
-        blender: a Blender, or the Python of an environment with bpy; None for the first that the tests have.
-        scratch: an empty folder for settings and files.
-    Raises:
-        UserError with the last words of what failed.
+        script: called with the scan, the zip, `arguments` and the file for its JSON.
+        blender: a Blender, or the Python of an environment with bpy; None for the first of those that are here.
     """
     sys.path.insert(0, str(REPOSITORY))
     from installer import bpy_environments
@@ -37,17 +71,19 @@ def run_inside(script: str, arguments: list[object], blender: Path | None, scrat
     fitting = [z for z in zips if fits(manifest_range(z), version)]
     if not fitting:
         raise UserError(f"{program} is Blender {version}: the add-on runs in Blender 4.2 and newer.")
-    command = [str(Path(__file__).with_name(script))]
-    if not program.name.lower().startswith("python"):
-        command = ["--background", "--python-exit-code", "1", "--python", *command, "--"]
     out = scratch / "figures.json"
-    out.unlink(missing_ok=True)
+    called = [str(Path(__file__).with_name(script))]
+    if not program.name.lower().startswith("python"):
+        called = ["--background", "--python-exit-code", "1", "--python", *called, "--"]
     environment = {**os.environ, "HOME": str(scratch), "BLENDER_USER_RESOURCES": str(scratch / "blender")}
-    whole = [str(program), *command, *map(str, (fitting[0], *arguments, out))]
-    done = subprocess.run(whole, env=environment, capture_output=True, text=True, errors="replace")
+    out.unlink(missing_ok=True)
+    done = subprocess.run(
+        [str(program), *called, str(scan), str(fitting[0]), *arguments, str(out)],
+        env=environment, capture_output=True, text=True, errors="replace",
+    )  # fmt: skip
     if not out.exists():
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise UserError(f"The measurement in Blender failed: {said}")
+        raise UserError(f"The benchmark in Blender failed: {said}")
     return json.loads(out.read_text(encoding="utf-8"))
 
 

@@ -22,9 +22,9 @@ from rich.table import Table
 
 from ..errors import UserError
 from ..files import replacing
-from ..wire.client import Click, Client, RequestError
-from .blender import REPOSITORY, run_inside
+from ..wire.client import Client, Click, RequestError
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 LARGEST_IN_BLENDER = 5_000_000
 STAGES = ("network", "server rest", "wire", "Blender")
 
@@ -177,9 +177,50 @@ def _in_blender(
     blender: Path | None,
     scratch: Path,
 ) -> list[dict]:
-    scan = scratch / f"scan_{len(positions)}.npz"
+    sys.path.insert(0, str(REPOSITORY))
+    from installer import bpy_environments
+    from installer.console import InstallError
+    from installer.extension import fits, manifest_range
+    from tools.build_extension import BuildError, build
+
+    try:
+        program = blender or bpy_environments.first_environment()
+        zips = build(scratch / "zips")
+    except (InstallError, BuildError) as error:
+        raise UserError(str(error)) from error
+    version = _version(program)
+    fitting = [z for z in zips if fits(manifest_range(z), version)]
+    if not fitting:
+        raise UserError(f"{program} is Blender {version}: the add-on runs in Blender 4.2 and newer.")
+    scan, out = scratch / f"scan_{len(positions)}.npz", scratch / "rows.json"
     np.savez(scan, positions=positions, colors=colors)
-    return run_inside("inside_click.py", [scan, address, vertex, clicks], blender, scratch)
+    script = [str(Path(__file__).with_name("inside_click.py"))]
+    if not program.name.lower().startswith("python"):
+        script = ["--background", "--python-exit-code", "1", "--python", *script, "--"]
+    arguments = [str(scan), str(fitting[0]), address, str(vertex), str(clicks), str(out)]
+    environment = {**os.environ, "HOME": str(scratch), "BLENDER_USER_RESOURCES": str(scratch / "blender")}
+    out.unlink(missing_ok=True)
+    done = subprocess.run(
+        [str(program), *script, *arguments], env=environment, capture_output=True, text=True, errors="replace"
+    )
+    if not out.exists():
+        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        raise UserError(f"The click in Blender failed: {said}")
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def _version(program: Path) -> tuple[int, int, int]:
+    if program.name.lower().startswith("python"):
+        done = subprocess.run(
+            [str(program), "-c", "import bpy; print(*bpy.app.version)"], capture_output=True, text=True
+        )
+        words = done.stdout.split()[-3:]
+    else:
+        done = subprocess.run([str(program), "--version"], capture_output=True, text=True)
+        words = done.stdout.split()[1].split(".") if done.stdout.startswith("Blender") else []
+    if len(words) != 3:
+        raise UserError(f"{program} is not a Blender that starts; give the program's own path to --blender.")
+    return tuple(int(word) for word in words)
 
 
 def _print(console: Console, rows: list[dict]) -> None:

@@ -1,6 +1,6 @@
 """The half of `benchmark click` that runs in Blender: installs the add-on, opens the scan, clicks and times it.
 
-    python inside_click.py ZIP SCAN.npz ADDRESS VERTEX CLICKS OUT.json
+    python inside_click.py SCAN.npz ZIP ADDRESS VERTEX CLICKS OUT.json
 """
 
 import importlib
@@ -65,7 +65,7 @@ def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> li
 
 
 if __name__ == "__main__":
-    zip_file, scan, address, vertex, clicks, out = sys.argv[-6:]
+    scan, zip_file, address, vertex, clicks, out = sys.argv[-6:]
     rows = main(scan, zip_file, address, int(vertex), int(clicks))
     with open(out, "w", encoding="utf-8") as file:  # noqa: PTH123
         json.dump(rows, file)

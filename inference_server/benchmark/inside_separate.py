@@ -1,12 +1,13 @@
 """The half of `benchmark separate` that runs in Blender: makes a mesh with objects, separates them, times it.
 
-python inside_separate.py ZIP VERTICES OBJECTS OUT.json
+python inside_separate.py GRID.npz ZIP OBJECTS OUT.json
 """
 
 import importlib
 import json
 import sys
 import time
+from pathlib import Path
 
 import bpy  # first: in a bpy wheel it makes mathutils importable
 
@@ -16,13 +17,11 @@ import numpy as np
 PACKAGE = "bl_ext.user_default.scanpick"
 
 
-def grid(count: int) -> bpy.types.Object:
-    """A square of about `count` vertices with quads, a UV layer, a colour attribute and two materials."""
-    side = int(round(count**0.5))
-    x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
+def grid(positions: np.ndarray) -> bpy.types.Object:
+    """A square of points, row after row, with quads, a UV layer, a colour attribute and two materials."""
+    side = round(len(positions) ** 0.5)
     mesh = bpy.data.meshes.new("scan")
     mesh.vertices.add(side * side)
-    positions = np.stack([x.ravel(), y.ravel(), np.sin(x * 0.1).ravel()], axis=1) * np.float32(0.01)
     mesh.attributes["position"].data.foreach_set("vector", positions.ravel())
     first = (np.arange(side - 1)[:, None] * side + np.arange(side - 1)).ravel()
     corners = np.stack([first, first + 1, first + side + 1, first + side], axis=1).astype(np.int32)
@@ -45,14 +44,14 @@ def grid(count: int) -> bpy.types.Object:
     return obj
 
 
-def main(zip_file: str, count: int, objects: int) -> dict:
+def main(scan: str, zip_file: str, objects: int) -> dict:
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
 
     def module(name: str) -> object:
         return importlib.import_module(f"{PACKAGE}.{name}")
 
-    obj = grid(count)
+    obj = grid(np.load(scan)["positions"])
     mesh = obj.data
     place = np.arange(len(mesh.vertices)) * (objects * 5 // 4) // len(mesh.vertices)  # a fifth is nobody's
     labels = module("labels.labels").Labels(np.where(place < objects, place, -1).astype(np.int32))
@@ -84,7 +83,5 @@ def main(zip_file: str, count: int, objects: int) -> dict:
 
 
 if __name__ == "__main__":
-    zip_file, vertices, objects, out = sys.argv[-4:]
-    row = main(zip_file, int(vertices), int(objects))
-    with open(out, "w", encoding="utf-8") as file:  # noqa: PTH123
-        json.dump(row, file)
+    scan, zip_file, objects, out = sys.argv[-4:]
+    Path(out).write_text(json.dumps(main(scan, zip_file, int(objects))), encoding="utf-8")

@@ -44,10 +44,10 @@ def test_clicks_are_kept_with_their_times_until_submit_comes(connected, blender,
     recording = study.running()
     assert sorted(recording.tasks) == [4, 9], "what has too few vertices is not asked for"
     frame = np.array(module("study.target").corners())
-    wanted = POINTS[TRUTH == recording.task]
+    wanted = POINTS[recording.task == TRUTH]
     np.testing.assert_allclose((frame.min(0), frame.max(0)), (wanted.min(0), wanted.max(0)), atol=1e-6)
     first = recording.task
-    inside = np.flatnonzero(TRUTH == first)
+    inside = np.flatnonzero(first == TRUTH)
     click(blender, session, inside[10])
     time.sleep(0.2)
     click(blender, session, inside[50])
@@ -64,7 +64,7 @@ def test_clicks_are_kept_with_their_times_until_submit_comes(connected, blender,
     assert 0 <= seconds[0] < seconds[1] - 0.2 and seconds[1] <= entry["submitted"] <= time.time() - started
     np.testing.assert_allclose(entry["clicks"][1]["position"], POINTS[1200], atol=1e-6)
     assert not obj.data.scanpick.objects[0].vertices, "the next object starts from nothing"
-    click(blender, session, np.flatnonzero(TRUTH == recording.task)[0])
+    click(blender, session, np.flatnonzero(recording.task == TRUTH)[0])
     blender.ops.scanpick.study_submit()
     assert study.running() is None and module("study.target").corners() is None
     assert [e["instance"] for e in json.loads(path.read_text())["objects"]] == recording.tasks
@@ -110,8 +110,8 @@ def test_undo_takes_clicks_back_and_not_what_was_submitted(connected, blender, s
     blender.ops.scanpick.study_start(filepath=str(tmp_path / "a.json"), attribute="instance", count=2)
     blender.ops.ed.undo_push(message="Start Study")
     task = study.running().task
-    click(blender, session, np.flatnonzero(TRUTH == task)[0])
-    click(blender, session, np.flatnonzero(TRUTH == task)[1])
+    click(blender, session, np.flatnonzero(task == TRUTH)[0])
+    click(blender, session, np.flatnonzero(task == TRUTH)[1])
     blender.ops.ed.undo()
     blender.ops.scanpick.study_submit()
     blender.ops.ed.undo_push(message="Submit")
