@@ -4,9 +4,10 @@ from . import command, operators, preferences, props, ui
 from .overlay import draw
 from .session import handlers
 from .session.session import session
+from .study import study, target
 from .tool import click_tool
 
-_MODULES = (props, preferences, draw, operators, ui, click_tool, handlers, command)
+_MODULES = (props, preferences, draw, operators, ui, click_tool, handlers, command, target)
 
 
 def register() -> None:
@@ -17,5 +18,6 @@ def register() -> None:
 def unregister() -> None:
     for module in reversed(_MODULES):
         module.unregister()
+    study.stop()
     session.connection.shut_down()
     session.forget_file()

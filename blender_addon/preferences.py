@@ -44,6 +44,12 @@ class ScanpickPreferences(bpy.types.AddonPreferences):
         update=_connection_changed,
     )
 
+    study_mode: BoolProperty(
+        name="Study Mode",
+        description="Show the panel that records user studies on labelled scans: which objects were clicked out with "
+        "how many clicks, and how long it took",
+    )
+
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
@@ -53,6 +59,7 @@ class ScanpickPreferences(bpy.types.AddonPreferences):
         column.prop(self, "server_key")
         column.prop(self, "public_key")
         column.prop(self, "secret_key")
+        layout.prop(self, "study_mode")
 
 
 def get() -> ScanpickPreferences:

@@ -191,7 +191,10 @@ def _write_one(
                 target = path.parent / file.relative_to(scratch)
                 target.parent.mkdir(exist_ok=True)
                 file.replace(target)
-    except (RuntimeError, OSError, AttributeError) as error:
+    except AttributeError as error:
+        words = f"This Blender was built without what writes {path.suffix} files: choose another format."
+        raise ExportError(words) from error
+    except (RuntimeError, OSError) as error:
         said = re.search(r"\[Errno \d+\] ([^:\n]+)", str(error))
         reason = getattr(error, "strerror", None) or (said[1] if said else "Blender's exporter gave up")
         raise ExportError(

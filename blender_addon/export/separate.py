@@ -15,7 +15,7 @@ from ..scan import masks
 from ..scan.files import offset_of, set_offset
 from ..scan.geometry import Geometry, coordinates
 from ..session import journal
-from .parts import Topology, build
+from .parts import Source, build
 
 KEEP, BOTTOM = "KEEP", "BOTTOM"
 
@@ -45,31 +45,35 @@ def separate(
     Args:
         origin: KEEP leaves every origin where the scan's is, BOTTOM puts it under the middle of each part.
     """
-    source = geometry.data
     for found in labels_of_objects(geometry):
         if found is None:
             yield None
         else:
             labels = found
-    topology = Topology.of(source)
+    source = Source(geometry.data)
+    topology = source.topology
+    yield None
     owners = topology.owners(labels.instance)
+    yield None
+    faces_of, vertices_of = _by_label(owners), _by_label(labels.instance)
     members = labels.members()
     shared = set(np.unique(labels.overlaps[:, 1]).tolist())
+    nothing = np.empty(0, dtype=np.int64)
     for part in parts:
+        vertices, faces = vertices_of.get(part.number, nothing), faces_of.get(part.number, nothing)
         if part.number in shared:
+            vertices = members[part.number]
             inside = np.zeros(geometry.count, dtype=bool)
-            inside[members[part.number]] = True
+            inside[vertices] = True
             share = np.bincount(
                 topology.corner_face, weights=inside[topology.corner_vertex], minlength=len(topology.face_size)
             )
-            faces = share * 2 > topology.face_size
-        else:
-            inside, faces = labels.instance == part.number, owners == part.number
-        chosen = topology.select(inside, faces)
+            faces = np.flatnonzero(share * 2 > topology.face_size)
+        chosen = topology.select(vertices, faces)
         if not len(chosen.vertices):
             yield part, None
             continue
-        mesh = build(source, topology, chosen, part.name)
+        mesh = build(source, chosen, part.name)
         obj = bpy.data.objects.new(part.name, mesh)
         obj.matrix_world = geometry.obj.matrix_world.copy()
         set_offset(obj, offset_of(geometry.obj))
@@ -77,6 +81,13 @@ def separate(
         if origin == BOTTOM:
             to_bottom(obj)
         yield part, obj
+
+
+def _by_label(labels: np.ndarray) -> dict[int, np.ndarray]:
+    """Label -> sorted indices of its elements."""
+    order = np.argsort(labels, kind="stable")
+    values, starts = np.unique(labels[order], return_index=True)
+    return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True)) if len(values) else {}
 
 
 def to_bottom(obj: bpy.types.Object) -> None:

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import click, export, labels, objects, scans, server, view_click
+from . import click, export, labels, objects, scans, server, study, view_click
 
 CLASSES = (
     *click.CLASSES,
@@ -12,6 +12,7 @@ CLASSES = (
     *labels.CLASSES,
     *scans.CLASSES,
     *server.CLASSES,
+    *study.CLASSES,
 )
 
 

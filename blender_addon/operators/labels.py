@@ -114,11 +114,14 @@ class SCANPICK_OT_import_labels(_MakesObjects, bpy.types.Operator):
         self.make(obj, labels)
 
 
-def _attribute_items(self: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
+def attribute_items(
+    operator: bpy.types.Operator | None, context: bpy.types.Context
+) -> list[tuple[str, str, str]]:
+    """The attributes of the active scan that can hold labels, for an enum."""
     obj = scan_object(context)
     names = objects.label_attributes(obj.data, Geometry(obj).claimed) if obj is not None else []
-    _attribute_items.kept = [(name, name, "Attribute of the vertices") for name in names]  # Blender keeps no reference
-    return _attribute_items.kept
+    attribute_items.kept = [(name, name, "Attribute of the vertices") for name in names]  # Blender keeps no reference
+    return attribute_items.kept
 
 
 class SCANPICK_OT_objects_from_labels(_MakesObjects, bpy.types.Operator):
@@ -128,7 +131,7 @@ class SCANPICK_OT_objects_from_labels(_MakesObjects, bpy.types.Operator):
     bl_label = "Objects From Labels"
     bl_options = {"REGISTER", "UNDO"}
 
-    attribute: EnumProperty(name="Attribute", description="Where the labels are", items=_attribute_items)
+    attribute: EnumProperty(name="Attribute", description="Where the labels are", items=attribute_items)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

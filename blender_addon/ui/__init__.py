@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import menus, panel
+from . import menus, panel, study
 
-CLASSES = panel.CLASSES
+CLASSES = (*panel.CLASSES, *study.CLASSES)
 
 
 def register() -> None:

@@ -1,7 +1,7 @@
 """Objects leave the scan: as Blender objects with everything they had, and as files."""
 
-import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_nothing_half_written(blender, module, session, tmp_p
     assert set(blender.data.objects.keys()) == {"scan"}
 
 
-@pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="needs a folder that nobody may write to")
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that nobody may write to")
 def test_a_read_only_folder_is_a_sentence(blender, module, session):
     scan = labelled(blender, module, False, {"left": LEFT})
     assert blender.ops.scanpick.export_objects(directory="/sys/kernel", format="PLY") == {"CANCELLED"}

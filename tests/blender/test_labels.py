@@ -9,7 +9,7 @@ from conftest import REPOSITORY, add_mesh, edit_mode, grid_points, group, instan
 SIDE = 20
 POINTS = grid_points(SIDE)
 COUNT = len(POINTS)
-GROUPS = {"chair 🪑/old": list(range(0, 60)), "lamp": list(range(100, 130)), "empty": [], "box.001": [399, 7 * 40]}
+GROUPS = {"chair 🪑/old": list(range(60)), "lamp": list(range(100, 130)), "empty": [], "box.001": [399, 7 * 40]}
 FORMATS = {"PLY": "room.ply", "NPZ": "room.npz", "SCANNET": "room.aggregation.json", "KITTI": "room.label"}
 
 
@@ -71,7 +71,7 @@ def test_labels_go_out_and_come_back_as_the_same_objects(blender, module, enviro
 
 @pytest.mark.parametrize("format", ["NPZ", "SCANNET"])
 def test_objects_that_overlap_come_back_overlapping(blender, module, environment, tmp_path, format):
-    groups = {"whole": list(range(0, 80)), "part": list(range(20, 40)), "other": list(range(70, 90))}
+    groups = {"whole": list(range(80)), "part": list(range(20, 40)), "other": list(range(70, 90))}
     labelled(blender, module, groups, overlap=True)
     path = tmp_path / FORMATS[format]
     blender.ops.scanpick.export_labels(filepath=str(path), format=format)
