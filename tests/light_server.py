@@ -31,6 +31,7 @@ class LightPrediction:
     mask: np.ndarray
     probabilities: np.ndarray
     timing: dict[str, float]
+    indices: np.ndarray | None = None
 
 
 class SpherePredictor:
@@ -52,9 +53,7 @@ class SpherePredictor:
             raise UserError("Some of the scan's points have no finite position; remove them and try again.")
         return positions.copy()
 
-    def predict_on(
-        self, scene: np.ndarray, clicks: list, delay: float = 0.0, trouble: str = ""
-    ) -> LightPrediction:
+    def predict_on(self, scene: np.ndarray, clicks: list, delay: float = 0.0, trouble: str = "") -> LightPrediction:
         clock = time.perf_counter()
         time.sleep(delay)
         if trouble == "exception":

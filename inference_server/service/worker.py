@@ -159,7 +159,12 @@ class _Desk:
         timing = {"prepare": prepared, **prediction.timing}
         timing.pop("total", None)
         probabilities = prediction.probabilities if request.probabilities else None
-        return mask_message(message.id, request.scene, request.object_id, prediction.mask, probabilities, timing)
+        clock = time.perf_counter()
+        reply = mask_message(
+            message.id, request.scene, request.object_id, prediction.mask, probabilities, timing, prediction.indices
+        )
+        timing["packing"] = time.perf_counter() - clock
+        return reply
 
     def _prepare(self, message: Message, request: Predict) -> Any:
         key = (request.scene, request.voxel_size)
