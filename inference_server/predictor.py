@@ -3,18 +3,20 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, log_odds
+from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, network_scores
 from .devices import choose_device, choose_dtype
 from .errors import UserError
 from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
 from .models.inputs import ClickTensors, uses_colour
 from .models.minkunet import MinkUNet
+from .pieces import run_or_cut
 from .scene import TILE, TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
 from .sparse.layers import fold
 from .wire.protocol import Click
@@ -135,7 +137,9 @@ class Predictor:
             example = self._example(network, region, positions, positive)
             timing["region"] += time.perf_counter() - clock
             clock = time.perf_counter()
-            scores = log_odds(network.model, example, parameters)
+            scores = run_or_cut(
+                partial(network_scores, network.model, parameters=parameters), example.points, example.features()
+            )
             timing["network"] += time.perf_counter() - clock
             grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
             if grown is None:
