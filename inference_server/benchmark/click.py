@@ -54,9 +54,7 @@ def command(
     """
     console = Console()
     with tempfile.TemporaryDirectory(prefix="scanpick-benchmark-") as scratch, console.status("Clicking"):
-        rows = measure(
-            [*(points or [100_000]), *(more_points or [])], clicks, device, weights, blender, Path(scratch)
-        )
+        rows = measure([*(points or [100_000]), *(more_points or [])], clicks, device, weights, blender, Path(scratch))
     _print(console, rows)
     if json_file:
         report = {"machine": platform.processor() or platform.machine(), "threads": 1, "rows": rows}
@@ -112,7 +110,19 @@ def measure(
     """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    arguments = ["serve", "--address", address, "--device", device, "--weights", weights, "--threads", "1"]
+    arguments = [
+        "serve",
+        "--address",
+        address,
+        "--device",
+        device,
+        "--weights",
+        weights,
+        "--threads",
+        "1",
+        "--idle-exit",
+        "600",
+    ]
     log = scratch / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(

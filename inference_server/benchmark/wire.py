@@ -166,7 +166,18 @@ def _server() -> Iterator[tuple[Client, subprocess.Popen]]:
     address = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
     socket.close(0)
     probe.term()
-    command = [sys.executable, "-m", "inference_server", "serve", "--address", address, "--threads", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "inference_server",
+        "serve",
+        "--address",
+        address,
+        "--threads",
+        "1",
+        "--idle-exit",
+        "600",
+    ]
     process = subprocess.Popen([*command, "--device", "cpu"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         with closing(Client(address)) as client:

@@ -7,7 +7,7 @@ from .. import __version__
 from ..wire.protocol import Arguments, ErrorCode, Message, ProtocolError, Reply, Request
 from ..wire.requests import Chunk, Predict, PutScene, error_message
 from .sessions import Job, Session
-from .worker import memory_in_use
+from .state import state_of
 
 if TYPE_CHECKING:
     from .loop import Service
@@ -171,58 +171,7 @@ class Desk:
         self._service.scenes.abandon(session.token, scene)
 
     def _status(self, session: Session, message: Message) -> Message:
-        service, now = self._service, time.monotonic()
-        workers = [
-            {
-                "name": worker.name.decode(),
-                "state": "busy" if worker.job else "idle" if worker.ready else "starting",
-                "device": worker.facts.get("device", ""),
-                "memory": worker.facts.get("memory", 0),
-                "process": worker.process.pid,
-            }
-            for worker in service.workers
-        ]
-        clients = [
-            {
-                "client": client.token[:8],
-                "waiting": len(client.queue),
-                "running": len(client.running),
-                "scenes": len(client.scenes),
-                "silent": round(now - client.heard, 1),
-            }
-            for client in service.sessions
-        ]
-        scenes = [
-            {
-                "scene": scene.hash[:8],
-                "points": scene.points,
-                "bytes": scene.cost,
-                "idle": round(now - scene.used, 1),
-            }
-            for scene in service.scenes.whole.values()
-        ]
-        info = service.info()
-        state = {
-            "version": __version__,
-            "address": service.settings.address,
-            "uptime": round(now - service.started, 1),
-            "stopping": service.stopping,
-            "ready": info.ready,
-            "model": info.model,
-            "device": info.device,
-            "engine": info.engine,
-            "limits": info.limits,
-            "workers": workers,
-            "workers_replaced": service.workers.restarts,
-            "clients": clients,
-            "scenes": scenes,
-            "uploads": len(service.scenes.partial),
-            "memory": {"scenes": service.scenes.bytes_used, "service": memory_in_use()},
-            "waiting": sum(len(client.queue) for client in service.sessions),
-            "counts": dict(service.figures.counts),
-            "seconds": service.figures.summary(),
-        }
-        return Message(Reply.STATUS, message.id, state)
+        return Message(Reply.STATUS, message.id, state_of(self._service))
 
     def _check_options(self, options: dict) -> None:
         ready = self._service.workers.ready

@@ -160,7 +160,8 @@ class Workers:
         self._generation += 1
         name = f"worker-{self._generation}"
         settings = self._settings
-        most_points = settings.memory // BYTES_PER_POINT
+        # what one worker has sorted no other one needs to
+        most_points = settings.memory // BYTES_PER_POINT // len(settings.workers)
         arguments = (self._setup, name, settings.workers[number], settings.threads, most_points)
         process = self._spawn.Process(target=run_worker, args=arguments, name=name, daemon=True)
         process.start()

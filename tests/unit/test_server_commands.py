@@ -56,7 +56,9 @@ def served(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
     address, said = f"tcp://127.0.0.1:{free_port()}", tmp_path_factory.mktemp("serve") / "said.txt"
     command = [sys.executable, "-m", "inference_server", "serve", "--address", address, "--device", "cpu"]
     with said.open("w") as output:
-        process = subprocess.Popen([*command, "--threads", "1"], cwd=REPOSITORY, env=environment, stdout=output)
+        process = subprocess.Popen(
+            [*command, "--threads", "1", "--idle-exit", "300"], cwd=REPOSITORY, env=environment, stdout=output
+        )
         with connected(address):
             pass
         yield address
@@ -173,6 +175,7 @@ def test_keys_that_the_command_makes_open_the_server(environment, tmp_path):
     assert run(environment, "keys", "--folder", tmp_path, "--client", "anna").returncode == 0
     address = f"tcp://0.0.0.0:{free_port()}"
     command = [sys.executable, "-m", "inference_server", "serve", "--address", address, "--keys", str(tmp_path)]
+    command += ["--idle-exit", "300"]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
     try:
         here = address.replace("0.0.0.0", "127.0.0.1")
