@@ -107,11 +107,11 @@ class LightServer:
             return client.status()["workers"][0]["process"]
 
 
-def start_server(address: str | None = None, **settings: object) -> LightServer:
-    """Start a server; it answers hello at once, and predicts when its worker is up."""
+def start_server(address: str | None = None, inside: tuple[str, ...] = (), **settings: object) -> LightServer:
+    """Start a server; it answers hello at once, and predicts when its worker is up. inside: what runs its command."""
     address = address or f"tcp://127.0.0.1:{free_port()}"
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
-    command = [sys.executable, str(Path(__file__)), address, json.dumps(settings)]
+    command = [*inside, sys.executable, str(Path(__file__)), address, json.dumps(settings)]
     return LightServer(subprocess.Popen(command, env=environment, cwd=REPOSITORY), address)
 
 
