@@ -220,6 +220,7 @@ class Service:
                 self._on_start_failed(worker, message)
 
     def _on_worker_ready(self, worker: Worker) -> None:
+        self.workers.proven.add(worker.number)
         self.log.write("worker ready", worker=worker.name.decode(), device=worker.facts["device"])
         if len(self.workers.ready) == 1:
             for session in self.sessions:
@@ -232,7 +233,7 @@ class Service:
         code, sentence = read_error(message)
         self.log.write("worker failed to start", code=code, message=sentence, trace=message.args.get("trace"))
         self.workers.remove(worker)
-        if not self._announced:
+        if not self._announced or (code is ErrorCode.BAD_REQUEST and worker.number not in self.workers.proven):
             raise UserError(sentence)
         if not self.workers.ready:
             for job in self.sessions.waiting():

@@ -56,6 +56,8 @@ class Workers:
         self._start_at = dict.fromkeys(range(len(settings.workers)), 0.0)
         self._generation = 0
         self.restarts = 0
+        self.proven: set[int] = set()
+        """Numbers of the workers that were ready once; others may never be, on a device that is not there."""
 
     def __iter__(self):
         return iter(list(self._workers.values()))

@@ -145,6 +145,8 @@ def test_status_on_the_screen_and_as_json(served, environment, tmp_path):
     done = run(environment, "status", "--address", served)
     assert done.returncode == 0 and "rooms-small-rgb" in done.stdout and "Workers" in done.stdout
     assert run(environment, "status", "--address", served, "--json", tmp_path / "state.json").returncode == 0
+    figures = run(environment, "status", "--address", served, "--prometheus")
+    assert figures.returncode == 0 and "\nscanpick_ready 1\n" in figures.stdout
     state = json.loads((tmp_path / "state.json").read_text())
     assert state["ready"] and state["workers"][0]["state"] == "idle"
 
@@ -161,6 +163,9 @@ def test_a_second_server_is_refused_with_a_sentence(served, environment):
         (["serve", "--address", "tcp://0.0.0.0:47611"], "keys"),
         (["serve", "--address", "47600"], "is no address"),
         (["serve", "--keys", "nowhere"], "can't be read"),
+        (["serve", "--address", f"tcp://127.0.0.1:{free_port()}", "--device", "toaster"], "cannot be used here"),
+        (["serve", "--devices", "cpu,toaster", "--address", f"tcp://127.0.0.1:{free_port()}"], "cannot be used here"),
+        (["serve", "--device", ","], "Name a device"),
         (["status", "--address", "tcp://127.0.0.1:9", "--server-key", "x"], "both"),
         (["segment", "none.ply", "--clicks", "none.json", "--out", "x.npz"], "no scan file"),
     ],
