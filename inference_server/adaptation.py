@@ -75,7 +75,9 @@ def log_odds(
     return network_scores(model, example.points, example.features(shown), parameters)
 
 
-def network_scores(model: nn.Module, points: Points, features: Tensor, parameters: dict[str, Tensor] | None = None) -> Tensor:
+def network_scores(
+    model: nn.Module, points: Points, features: Tensor, parameters: dict[str, Tensor] | None = None
+) -> Tensor:
     """Log-odds (V,) float32 of voxels with their features (V, C); parameters by name replace the model's own."""
     logits = functional_call(model, parameters or {}, (points, features)).float()
     return logits[:, 1] - logits[:, 0]

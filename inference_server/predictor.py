@@ -16,7 +16,7 @@ from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
 from .models.inputs import ClickTensors, uses_colour
 from .models.minkunet import MinkUNet
-from .pieces import run_or_cut
+from .pieces import release_memory, run_or_cut
 from .scene import TILE, TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
 from .sparse.layers import fold
 from .wire.protocol import Click
@@ -110,6 +110,11 @@ class Predictor:
     def reset(self) -> None:
         """Forget the scene."""
         self._scene = None
+
+    def release_memory(self) -> None:
+        """Forget what is kept for the next click only."""
+        self._regions.clear()
+        release_memory()
 
     def predict_on(self, scene: Scene, clicks: Sequence[Click], adapt: bool | None = None) -> Prediction:
         """Segment the object of an ordered list of clicks; the clicked vertices get their label, the later click wins.

@@ -20,6 +20,8 @@ TILE = 16
 _TILE_BITS = TILE.bit_length() - 1
 REGION_BYTES = 256_000_000
 """Memory for the regions that are kept, of all scans of a predictor together."""
+_MAP_BYTES = 420
+"""Memory of a voxel in the kernel maps of a U-Net, all levels together, about."""
 _PART = 1_000_000
 """Points that are looked at together while a scan is sorted, so that nothing of its whole size is made in between."""
 _MAX_CELLS = 2**62
@@ -177,8 +179,8 @@ class Region:
 
     @property
     def bytes(self) -> int:
-        """Memory that it takes at the most, the network's kernel maps not counted."""
-        return self.indices.nbytes + self.points.xyz.nbytes + self._interpolation.bytes
+        """Memory that it takes at the most, with the kernel maps that a network keeps with its points."""
+        return self.indices.nbytes + len(self.points) * _MAP_BYTES + self._interpolation.bytes
 
     def to_points(self, scores: torch.Tensor) -> torch.Tensor:
         """Per-voxel log-odds (V,) float interpolated to the region's points (M,); see Interpolation."""

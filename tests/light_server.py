@@ -55,6 +55,9 @@ class SpherePredictor:
             raise UserError("Some of the scan's points have no finite position; remove them and try again.")
         return positions.copy()
 
+    def release_memory(self) -> None:
+        """There is nothing to forget."""
+
     def predict_on(self, scene: np.ndarray, clicks: list, delay: float = 0.0, trouble: str = "") -> LightPrediction:
         clock = time.perf_counter()
         time.sleep(delay)

@@ -4,7 +4,6 @@ It is started by the service and ends with it. Only this process imports torch.
 """
 
 import ctypes
-import gc
 import importlib
 import inspect
 import os
@@ -194,10 +193,7 @@ class _Desk:
 
     def _release_memory(self) -> None:
         self._prepared.clear()
-        gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._predictor.release_memory()
 
 
 def describe(error: Exception, request: int = 0) -> Message:
