@@ -17,6 +17,10 @@ SILENT = 5.0
 """Seconds without a word after which a client with nothing to do gives its place to another one."""
 LONGEST_OPTION = 100
 NEW_WORK = (Request.PUT_SCENE, Request.CHUNK, Request.PREDICT)
+COUNTED = (Request.PUT_SCENE, Request.PREDICT, Request.STATUS)
+"""Requests that a client may make only so often; an artist makes one in some seconds."""
+BURST = 2.0
+"""Seconds' worth of counted requests that may come at once."""
 
 
 class Desk:
@@ -51,6 +55,11 @@ class Desk:
             if self._service.stopping and message.type in NEW_WORK:
                 # The bye that follows makes the client ask the next server.
                 return None
+            rate = self._service.settings.requests_per_second
+            if message.type in COUNTED and not session.may_ask(rate, BURST * rate):
+                raise ProtocolError(
+                    ErrorCode.BUSY, f"This client asks more than {rate:g} times a second; ask more slowly."
+                )
             return answer(session, message)
         except ProtocolError as error:
             error.request = message.id

@@ -46,6 +46,7 @@ class Settings:
     scenes_per_client: int = 64
     uploads_per_client: int = 4
     queue_per_client: int = 32
+    requests_per_second: float = 100.0
     memory: int = field(default_factory=default_memory)
     worker_silence: float = 10.0
     worker_start: float = 180.0

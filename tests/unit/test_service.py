@@ -334,6 +334,26 @@ class TestManyClients:
                      if answer.type == Reply.ERROR]  # fmt: skip
             assert ErrorCode.BUSY in codes
 
+    def test_who_asks_too_often_is_told_and_others_are_not(self):
+        with (
+            server(requests_per_second=5) as process,
+            connected(process.address) as other,
+            Raw(process.address, "often" * 5) as client,
+        ):
+            for number in range(60):
+                client.say(Message(Request.STATUS, 10 + number))
+            answers = [client.answer() for _ in range(60)]
+            kinds = [answer.type for answer in answers]
+            assert kinds[:10] == [Reply.STATUS] * 10
+            code, sentence = next(read_error(answer) for answer in answers if answer.type == Reply.ERROR)
+            assert code is ErrorCode.BUSY and "more than 5 times a second" in sentence
+            assert client.ask(Message(Request.PING, 5)).type == Reply.PONG
+            assert other.status()["ready"]
+            deadline = time.monotonic() + 20
+            while client.ask(Message(Request.STATUS, 6)).type != Reply.STATUS:
+                assert time.monotonic() < deadline, "it is forgiven with time"
+                time.sleep(0.05)
+
     def test_cancelling_touches_only_ones_own(self, running):
         scan = a_scan(seed=52)
         with Raw(running.address, "mine" * 8) as mine, Raw(running.address, "yours" * 7) as yours:
