@@ -72,7 +72,14 @@ def log_odds(
     model: nn.Module, example: Example, parameters: dict[str, Tensor] | None = None, shown: int | None = None
 ) -> Tensor:
     """Object against background, (V,) float32; parameters by name replace the model's own; `shown` as in features."""
-    logits = functional_call(model, parameters or {}, (example.points, example.features(shown))).float()
+    return network_scores(model, example.points, example.features(shown), parameters)
+
+
+def network_scores(
+    model: nn.Module, points: Points, features: Tensor, parameters: dict[str, Tensor] | None = None
+) -> Tensor:
+    """Log-odds (V,) float32 of voxels with their features (V, C); parameters by name replace the model's own."""
+    logits = functional_call(model, parameters or {}, (points, features)).float()
     return logits[:, 1] - logits[:, 0]
 
 

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, log_odds
+from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, network_scores
 from .devices import choose_device, choose_dtype
 from .errors import UserError
 from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
 from .models.inputs import ClickTensors, uses_colour
 from .models.minkunet import MinkUNet
-from .scene import TILE, TRAINED_VOXEL, Region, Scene, TileBox
+from .pieces import release_memory, run_or_cut
+from .scene import TILE, TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
 from .sparse.layers import fold
 from .wire.protocol import Click
 
@@ -34,12 +36,13 @@ MAX_GROWTH = 4
 @dataclass(frozen=True)
 class Prediction:
     """mask (N,) bool, probabilities (N,) uint8 (255 = certain, 0 outside the region), timing in seconds by stage,
-    voxels: how many the network saw."""
+    voxels: how many the network saw, indices: of the points outside of which both are zero, None where unknown."""
 
     mask: np.ndarray
     probabilities: np.ndarray
     timing: dict[str, float] = field(default_factory=dict)
     voxels: int = 0
+    indices: np.ndarray | None = None
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Predictor:
         self.weights, self.engine, self.device = weights, engine, str(self._torch_device)
         self._adapt, self._adaptation = adapt, adaptation
         self._networks: dict[str | Path, _Network] = {}
+        self._regions = RegionCache()
         self._scene: Scene | None = None
         network = self._network_for(coloured=True)
         if adapt:
@@ -89,7 +93,7 @@ class Predictor:
         self, positions: np.ndarray, colors: np.ndarray | None = None, voxel_size: float = TRAINED_VOXEL
     ) -> Scene:
         """Sort a scan for clicking: positions (N, 3) float metres, colors (N, 3) uint8 or None. Raises UserError."""
-        return Scene(np.asarray(positions), None if colors is None else np.asarray(colors), voxel_size)
+        return Scene(np.asarray(positions), None if colors is None else np.asarray(colors), voxel_size, self._regions)
 
     def set_scene(
         self, positions: np.ndarray, colors: np.ndarray | None = None, voxel_size: float = TRAINED_VOXEL
@@ -106,6 +110,11 @@ class Predictor:
     def reset(self) -> None:
         """Forget the scene."""
         self._scene = None
+
+    def release_memory(self) -> None:
+        """Forget what is kept for the next click only."""
+        self._regions.clear()
+        release_memory()
 
     def predict_on(self, scene: Scene, clicks: Sequence[Click], adapt: bool | None = None) -> Prediction:
         """Segment the object of an ordered list of clicks; the clicked vertices get their label, the later click wins.
@@ -133,7 +142,9 @@ class Predictor:
             example = self._example(network, region, positions, positive)
             timing["region"] += time.perf_counter() - clock
             clock = time.perf_counter()
-            scores = log_odds(network.model, example, parameters)
+            scores = run_or_cut(
+                partial(network_scores, network.model, parameters=parameters), example.points, example.features()
+            )
             timing["network"] += time.perf_counter() - clock
             grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
             if grown is None:
@@ -143,13 +154,15 @@ class Predictor:
         kept = region.connected(scores > 0, region.locate(positions[positive]))
         scores = torch.where((scores > 0) & ~kept, -UNCONNECTED, scores)
         at_points = torch.sigmoid(region.to_points(scores))
-        rows = scene.order[region.rows]
-        mask[rows] = (at_points > 0.5).cpu().numpy()
-        probabilities[rows] = (at_points * 255).round_().to(torch.uint8).cpu().numpy()
-        _obey(mask, probabilities, scene, region, clicks)
+        steps = (at_points * 255).round_().to(torch.uint8).cpu().numpy()
+        possible = np.flatnonzero(steps)
+        indices = region.indices[possible]
+        mask[indices] = (at_points > 0.5).cpu().numpy()[possible]
+        probabilities[indices] = steps[possible]
+        clicked = _obey(mask, probabilities, region, clicks)
         timing["vertices"] = time.perf_counter() - clock
         timing["total"] = time.perf_counter() - started
-        return Prediction(mask, probabilities, timing, len(region.points))
+        return Prediction(mask, probabilities, timing, len(region.points), np.append(indices, clicked))
 
     @property
     def model(self) -> torch.nn.Module:
@@ -263,13 +276,12 @@ def _grow(scene: Scene, region: Region, mask: torch.Tensor) -> TileBox | None:
     return grown if len(region.points) < voxels <= MAX_REGION_VOXELS else None
 
 
-def _obey(mask: np.ndarray, probabilities: np.ndarray, scene: Scene, region: Region, clicks: Sequence[Click]) -> None:
+def _obey(mask: np.ndarray, probabilities: np.ndarray, region: Region, clicks: Sequence[Click]) -> list[int]:
     """Give every clicked vertex its label, in order; a click without a vertex means the point nearest to it."""
+    vertices = []
     for click in clicks:
-        vertex = click.vertex
-        if vertex < 0:
-            offset = (np.asarray(click.position) - scene.origin).astype(np.float32)
-            nearest = np.square(scene.points[region.rows] - offset).sum(1).argmin()
-            vertex = int(scene.order[region.rows[nearest]])
+        vertex = click.vertex if click.vertex >= 0 else region.nearest(np.asarray(click.position))
         mask[vertex] = click.positive
         probabilities[vertex] = 255 if click.positive else 0
+        vertices.append(vertex)
+    return vertices

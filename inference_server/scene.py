@@ -9,6 +9,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from .errors import UserError
+from .interpolation import Interpolation
 from .models.points import Points
 from .sparse.kernel_maps import neighbour_table
 
@@ -16,8 +17,13 @@ TRAINED_VOXEL = 0.05
 """Voxel size in metres that networks are trained at; other working resolutions are scaled to it."""
 TILE = 16
 """Edge of a tile in voxels, in x and y; regions are made of whole tiles with all that lies above and below."""
-COLOUR_REACH = 0.25
-"""Colour difference (Euclidean, RGB in [0, 1]) at which a neighbouring voxel's say in a label is down to 1/e."""
+_TILE_BITS = TILE.bit_length() - 1
+REGION_BYTES = 256_000_000
+"""Memory for the regions that are kept, of all scans of a predictor together."""
+_MAP_BYTES = 420
+"""Memory of a voxel in the kernel maps of a U-Net, all levels together, about."""
+_PART = 1_000_000
+"""Points that are looked at together while a scan is sorted, so that nothing of its whole size is made in between."""
 _MAX_CELLS = 2**62
 
 
@@ -35,37 +41,71 @@ class TileBox:
         return ((places >= (self.x0, self.y0)) & (places < (self.x1, self.y1))).all(1)
 
 
+class RegionCache:
+    """Regions that were asked for last, of any scan, up to so many bytes; the newest always."""
+
+    def __init__(self, most_bytes: int = REGION_BYTES):
+        self._most_bytes = most_bytes
+        self._regions: OrderedDict[tuple, Region] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._regions)
+
+    def get(self, scene: "Scene", box: TileBox, device: torch.device) -> "Region":
+        """The region of a box, made where it is not kept."""
+        key = (scene.key, box, str(device))
+        if key in self._regions:
+            self._regions.move_to_end(key)
+        else:
+            self._regions[key] = Region(scene, box, device)
+            while len(self) > 1 and sum(region.bytes for region in self._regions.values()) > self._most_bytes:
+                self._regions.popitem(last=False)
+        return self._regions[key]
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._regions.clear()
+
+
 class Scene:
     """A scan's points in voxel order.
 
     positions: (N, 3) float metres (any offset; kept in float64 while it is taken off), colors: (N, 3) uint8 or None,
-    voxel_size: metres. Raises UserError for arrays that are not a scan.
+    voxel_size: metres, regions: where its regions are kept, default a cache of its own. Takes 19 bytes per point and
+    4 per voxel, and 28 per point on the way. Raises UserError for arrays that are not a scan.
     """
 
-    def __init__(self, positions: np.ndarray, colors: np.ndarray | None = None, voxel_size: float = TRAINED_VOXEL):
-        _check(positions, colors, voxel_size)
+    def __init__(
+        self,
+        positions: np.ndarray,
+        colors: np.ndarray | None = None,
+        voxel_size: float = TRAINED_VOXEL,
+        regions: RegionCache | None = None,
+    ):
+        low, high = _check(positions, colors, voxel_size)
         self.voxel_size = voxel_size
-        low = positions.min(0).astype(np.float64)
+        self.key = object()
+        """What its regions are known by."""
         self.origin = np.floor(low / (voxel_size * TILE)) * (voxel_size * TILE)
         """(3,) float64: what was taken off the positions, a whole number of tiles."""
-        points = (positions - self.origin).astype(np.float32)
-        self.order, cells = _sort_by_voxel(points, voxel_size)
-        """order: (N,) int32 or int64, the given index of each point in voxel order."""
-        self.points = points[self.order]
-        self.colors = None if colors is None else colors[self.order]
-        first = np.flatnonzero(np.append(True, (np.diff(cells, axis=0) != 0).any(1)))
-        self.starts = np.append(first, len(points)).astype(np.int64)
-        """(V + 1,) first point of each voxel."""
-        self.cells = cells[first]
-        """(V, 3) int32 voxel coordinates."""
-        tiles = self.cells[:, :2] // TILE
-        first_of_tile = np.flatnonzero(np.append(True, (np.diff(tiles, axis=0) != 0).any(1)))
-        self.tiles = tiles[first_of_tile]
-        self.tile_starts = np.append(first_of_tile, len(self.cells))
-        self._regions: OrderedDict[tuple, Region] = OrderedDict()
+        keys = _VoxelKeys(self.origin, high, voxel_size)
+        self.order, self.starts, voxel_keys = keys.sort(positions)
+        """order: (N,) int32 or int64, the given index of each point in voxel order; starts: (V + 1,) of the same type,
+        the first point of each voxel."""
+        self.tiles, self.tile_starts = keys.tiles(voxel_keys)
+        """tiles: (T, 2) int32 coordinates, x before y; tile_starts: (T + 1,) the first voxel of each tile."""
+        del voxel_keys
+        self.points = _in_order(positions, self.order, self.origin)
+        self.colors = None if colors is None else _in_order(colors, self.order)
+        self._regions = RegionCache() if regions is None else regions
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def cells(self) -> np.ndarray:
+        """(V, 3) int32 voxel coordinates, worked out anew."""
+        return _cells(self.points[self.starts[:-1]], self.voxel_size)
 
     @property
     def tile_size(self) -> float:
@@ -73,73 +113,83 @@ class Scene:
         return TILE * self.voxel_size
 
     def region(self, box: TileBox, device: torch.device) -> "Region":
-        """The part of the scan in a box of tiles; the last few asked for are kept."""
-        key = (box, str(device))
-        if key in self._regions:
-            self._regions.move_to_end(key)
-        else:
-            self._regions[key] = Region(self, box, device)
-            while len(self._regions) > 4:
-                self._regions.popitem(last=False)
-        return self._regions[key]
+        """The part of the scan in a box of tiles; the last ones asked for are kept."""
+        return self._regions.get(self, box, device)
 
     def tiles_inside(self, box: TileBox) -> np.ndarray:
         """Indices of the tiles in a box."""
         x, y = self.tiles[:, 0], self.tiles[:, 1]
         return np.flatnonzero((x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1))
 
+    def runs_inside(self, box: TileBox) -> list[tuple[int, int]]:
+        """Ranges of voxels that make up a box: tiles of the same x and neighbouring y stand together."""
+        tiles = self.tiles_inside(box)
+        cuts = np.flatnonzero(np.diff(tiles) != 1) + 1
+        runs = [run for run in np.split(tiles, cuts) if len(run)]
+        return [(int(self.tile_starts[run[0]]), int(self.tile_starts[run[-1] + 1])) for run in runs]
+
 
 class Region:
     """What the network sees: the voxels of some tiles, as points at the trained scale.
 
     frame: (3,) float64 scan coordinates of the region's zero (the middle in x and y, the lowest voxel in z).
-    rows: (M,) rows of the scene's sorted points; points: one per voxel, the mean of its points.
+    indices: (M,) the given index of each of its points; xyz: (M, 3) float32 the points in voxels;
+    points: one per voxel, the mean of its points.
     """
 
     def __init__(self, scene: Scene, box: TileBox, device: torch.device):
         self.box = box
-        tiles = scene.tiles_inside(box)
-        if not len(tiles):
+        runs = scene.runs_inside(box)
+        if not runs:
             raise UserError("There are no scan points near the click; click on the scan itself.")
-        voxels = _ranges(scene.tile_starts[tiles], scene.tile_starts[tiles + 1])
-        starts, stops = scene.starts[voxels], scene.starts[voxels + 1]
-        counts = stops - starts
-        self.rows = _ranges(starts, stops)
-        cells = scene.cells[voxels]
+        slices = [slice(scene.starts[first], scene.starts[stop]) for first, stop in runs]
+        counts = np.concatenate([np.diff(scene.starts[first : stop + 1]) for first, stop in runs])
+        first = np.append(0, np.cumsum(counts)[:-1])
+        self.indices = np.concatenate([scene.order[part] for part in slices])
+        xyz = np.concatenate([scene.points[part] for part in slices])
+        cells = _cells(xyz[first], scene.voxel_size)
         middle = np.array([(box.x0 + box.x1) // 2 * TILE, (box.y0 + box.y1) // 2 * TILE, cells[:, 2].min()])
         self.frame = scene.origin + middle * scene.voxel_size
         self.scale = TRAINED_VOXEL / scene.voxel_size
-        cells = cells - middle.astype(np.int32)
-        xyz = (scene.points[self.rows] - (self.frame - scene.origin)).astype(np.float32) * np.float32(self.scale)
-        first = np.append(0, np.cumsum(counts)[:-1])
+        cells -= middle.astype(np.int32)
+        xyz -= (self.frame - scene.origin).astype(np.float32)
+        xyz *= np.float32(self.scale)
         low = cells.astype(np.float32) * np.float32(TRAINED_VOXEL)
         mean = np.add.reduceat(xyz, first, axis=0) / counts[:, None]
         # inside its voxel for certain, whatever float32 rounding does
         mean = np.clip(mean, low + 1e-4, low + TRAINED_VOXEL - 1e-4).astype(np.float32)
         self.points = Points(torch.from_numpy(mean).to(device))
         self._table = neighbour_table(torch.from_numpy(np.pad(cells, ((0, 0), (1, 0)))), 3)
-        self.rgb = None
-        colours = None
+        self.rgb = colours = None
         if scene.colors is not None:
-            colours = scene.colors[self.rows].astype(np.float32) / 255
+            colours = np.concatenate([scene.colors[part] for part in slices]).astype(np.float32) / 255
             mean_rgb = (np.add.reduceat(colours, first, axis=0) / counts[:, None]).astype(np.float32)
             self.rgb = torch.from_numpy(mean_rgb).to(device)
             colours = torch.from_numpy(colours).to(device)
-        voxel_of = torch.from_numpy(np.repeat(np.arange(len(cells)), counts)).to(device)
-        self._interpolation = _interpolation(
+        xyz /= np.float32(TRAINED_VOXEL)
+        self.xyz = torch.from_numpy(xyz).to(device)
+        self._interpolation = Interpolation(
             torch.from_numpy(cells).to(device),
             self._table.to(device),
-            voxel_of,
-            torch.from_numpy(xyz).to(device),
+            torch.from_numpy(counts).to(device, torch.int64),
+            self.xyz,
             self.rgb,
             colours,
         )
 
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes at the most, with the kernel maps that a network keeps with its points."""
+        return self.indices.nbytes + len(self.points) * _MAP_BYTES + self._interpolation.bytes
+
     def to_points(self, scores: torch.Tensor) -> torch.Tensor:
-        """Per-voxel scores (V,) float interpolated to the region's points (M,)."""
-        voxels, weights = self._interpolation
-        padded = torch.cat([scores, scores.new_zeros(1)])
-        return (padded[voxels] * weights).sum(1)
+        """Per-voxel log-odds (V,) float interpolated to the region's points (M,); see Interpolation."""
+        return self._interpolation(scores)
+
+    def nearest(self, position: np.ndarray) -> int:
+        """The given index of the region's point nearest to a place (3,) in scan coordinates."""
+        offset = self.locate(position[None]) / TRAINED_VOXEL
+        return int(self.indices[int((self.xyz - offset).square().sum(1).argmin())])
 
     def connected(self, mask: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         """The parts of a voxel mask (V,) bool that touch one of the places `at` (K, 3) in the region's frame.
@@ -163,67 +213,93 @@ class Region:
         return torch.from_numpy(((positions - self.frame) * self.scale).astype(np.float32)).to(self.points.xyz.device)
 
 
-def _interpolation(cells, table, voxel_of, xyz, voxel_rgb, rgb) -> tuple[torch.Tensor, torch.Tensor]:
-    """Trilinear weights of each point over the occupied ones of its eight surrounding voxels.
+class _VoxelKeys:
+    """One number for each voxel of a scan, in the order of tiles and then of voxels inside a tile."""
 
-    Voxels of another colour count less: at a colour edge the label follows the edge, not the 5 cm grid.
-    Returns voxels (M, 8) int64 (V for none) and weights (M, 8) float32 that sum to 1.
-    """
-    offset = xyz / TRAINED_VOXEL - cells[voxel_of] - 0.5
-    side = torch.where(offset >= 0, 1, -1)
-    share = offset.abs().clamp_(max=1)
-    slots, weights = [], []
-    for corner in range(8):
-        bits = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2 & 1], device=cells.device)
-        step = side * bits
-        slots.append(step[:, 0] + 3 * step[:, 1] + 9 * step[:, 2] + 13)
-        weights.append(torch.where(bits.bool(), share, 1 - share).prod(1))
-    voxels = table[voxel_of.unsqueeze(1), torch.stack(slots, 1)].to(torch.int64)
-    weight = torch.stack(weights, 1) * (voxels < len(cells))
-    if rgb is not None:
-        around = torch.cat([voxel_rgb, voxel_rgb.new_zeros(1, 3)])[voxels]
-        weight *= torch.exp(-(around - rgb.unsqueeze(1)).square().sum(2) / COLOUR_REACH**2) + 1e-6
-    # a point in the outermost corner of its voxel still has its own voxel's say
-    weight[:, 0] += 1e-6
-    return voxels, weight / weight.sum(1, keepdim=True)
+    def __init__(self, origin: np.ndarray, high: np.ndarray, voxel_size: float):
+        self._origin, self._voxel_size = origin, voxel_size
+        extent = _cells((high - origin).astype(np.float32), voxel_size).astype(np.int64) + 1
+        tiles = -(-extent[:2] // TILE)
+        self._tiles, self._height = int(tiles[1]), int(extent[2])
+        self._count = int(tiles[0]) * int(tiles[1]) * TILE * TILE * self._height
+        if self._count >= _MAX_CELLS:
+            raise UserError("The scan is too large for this voxel size; choose larger voxels or check its units.")
+
+    def sort(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Stable order of the points, (V + 1,) where each voxel begins in it, and the voxels' keys."""
+        points = len(positions)
+        bits = points.bit_length()
+        packed = self._count.bit_length() + bits < 64
+        keys = np.empty(points, np.int64)
+        for start in range(0, points, _PART):
+            part = self._of(positions[start : start + _PART])
+            keys[start : start + _PART] = part << bits | np.arange(start, start + len(part)) if packed else part
+        order = np.empty(points, np.int32 if points < 2**31 else np.int64)
+        if packed:
+            # key and index in one number: sorted in place, several times faster than argsort
+            keys.sort()
+            np.bitwise_and(keys, (1 << bits) - 1, out=order, casting="unsafe")
+            keys >>= bits
+        else:
+            order[:] = np.argsort(keys, kind="stable")
+            keys = keys[order]
+        starts = np.append(_changes(keys), points).astype(order.dtype)
+        return order, starts, keys[starts[:-1]]
+
+    def tiles(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tile coordinates (T, 2) int32 of sorted voxels, whose keys are used up; (T + 1,) where each tile begins."""
+        keys //= TILE * TILE * self._height
+        first = _changes(keys)
+        tile = keys[first]
+        coordinates = np.stack([tile // self._tiles, tile % self._tiles], 1).astype(np.int32)
+        return coordinates, np.append(first, len(keys))
+
+    def _of(self, positions: np.ndarray) -> np.ndarray:
+        x, y, z = _cells((positions - self._origin).astype(np.float32), self._voxel_size).astype(np.int64).T
+        # no coordinate is negative, and a tile is 2^4 voxels wide
+        key = (x >> _TILE_BITS) * self._tiles + (y >> _TILE_BITS)
+        key = key << 2 * _TILE_BITS | (x & TILE - 1) << _TILE_BITS | y & TILE - 1
+        return key * self._height + z
 
 
-def _ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Concatenated arange(start, stop) of many ranges."""
-    lengths = stops - starts
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+def _cells(points: np.ndarray, voxel_size: float) -> np.ndarray:
+    """Voxel coordinates int32 of float32 points from which the origin was taken off."""
+    return np.floor(points / np.float32(voxel_size)).astype(np.int32)
 
 
-def _sort_by_voxel(points: np.ndarray, voxel_size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Order of points by tile, then voxel; and the sorted voxel coordinates (N, 3) int32."""
-    cells = np.floor(points / np.float32(voxel_size)).astype(np.int32)
-    extent = cells.max(0).astype(np.int64) + 1
-    tiles = -(-extent[:2] // TILE)
-    if float(tiles[0]) * float(tiles[1]) * TILE * TILE * float(extent[2]) >= _MAX_CELLS:
-        raise UserError("The scan is too large for this voxel size; choose larger voxels or check its units.")
-    key = (cells[:, 0] // TILE).astype(np.int64) * tiles[1] + cells[:, 1] // TILE
-    key = (key * TILE + cells[:, 0] % TILE) * TILE + cells[:, 1] % TILE
-    key = key * extent[2] + cells[:, 2]
-    order = np.argsort(key, kind="stable")
-    if len(points) < 2**31:
-        order = order.astype(np.int32)
-    return order, cells[order]
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Where each run of equal values begins."""
+    new = np.empty(len(values), bool)
+    new[0] = True
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return np.flatnonzero(new)
 
 
-def _check(positions: np.ndarray, colors: np.ndarray | None, voxel_size: float) -> None:
+def _in_order(values: np.ndarray, order: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
+    """values[order] (N, 3), the origin taken off and in float32 where one is given."""
+    out = np.empty(values.shape, values.dtype if origin is None else np.float32)
+    for start in range(0, len(order), _PART):
+        part = values[order[start : start + _PART]]
+        out[start : start + _PART] = part if origin is None else part - origin
+    return out
+
+
+def _check(positions: np.ndarray, colors: np.ndarray | None, voxel_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest corner (3,) float64 of arrays that are a scan."""
     if positions.ndim != 2 or positions.shape[1] != 3 or positions.dtype.kind != "f":
         raise UserError("Positions must be an array of N x 3 decimal numbers, in metres.")
     if len(positions) < 2:
         raise UserError(f"The scan has {len(positions)} points; there is nothing to segment.")
-    if not np.isfinite(positions).all():
+    low, high = positions.min(0).astype(np.float64), positions.max(0).astype(np.float64)
+    # both pass on what is not a number
+    if not np.isfinite([low, high]).all():
         bad = int((~np.isfinite(positions).all(1)).sum())
         raise UserError(f"{bad} of the scan's points have no finite position; remove them and try again.")
     if colors is not None and (colors.shape != positions.shape or colors.dtype != np.uint8):
         raise UserError("Colours must be N x 3 bytes, one row for each point.")
     if not (np.isfinite(voxel_size) and voxel_size > 0):
         raise UserError("The voxel size must be a positive number of metres.")
-    extent = float((positions.max(0).astype(np.float64) - positions.min(0)).max())
+    extent = float((high - low).max())
     if extent < voxel_size:
         raise UserError(
             f"All points lie within {extent:.3g} m, less than one voxel of {voxel_size:g} m; choose smaller voxels."
@@ -233,3 +309,4 @@ def _check(positions: np.ndarray, colors: np.ndarray | None, voxel_size: float) 
             f"The scan is {extent:.3g} m wide, too much for voxels of {voxel_size:g} m; choose larger voxels "
             "or check its units."
         )
+    return low, high

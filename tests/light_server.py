@@ -31,6 +31,7 @@ class LightPrediction:
     mask: np.ndarray
     probabilities: np.ndarray
     timing: dict[str, float]
+    indices: np.ndarray | None = None
 
 
 class SpherePredictor:
@@ -41,7 +42,9 @@ class SpherePredictor:
 
     name, device, engine = "sphere", "cpu", "light"
 
-    def __init__(self, broken: str = ""):
+    def __init__(self, broken: str = "", wild_clock: bool = False):
+        if wild_clock:
+            make_the_clock_wild()
         if broken == "sentence":
             raise UserError("There are no weights 'nonsense': give a file.")
         if broken == "exit":
@@ -52,15 +55,18 @@ class SpherePredictor:
             raise UserError("Some of the scan's points have no finite position; remove them and try again.")
         return positions.copy()
 
-    def predict_on(
-        self, scene: np.ndarray, clicks: list, delay: float = 0.0, trouble: str = ""
-    ) -> LightPrediction:
+    def release_memory(self) -> None:
+        """There is nothing to forget."""
+
+    def predict_on(self, scene: np.ndarray, clicks: list, delay: float = 0.0, trouble: str = "") -> LightPrediction:
         clock = time.perf_counter()
         time.sleep(delay)
         if trouble == "exception":
             raise ZeroDivisionError("at 1.2345 -6.789")
         if trouble == "memory":
             raise MemoryError
+        if trouble == "device":
+            raise RuntimeError("CUDA error: the device is gone")
         if trouble == "exit":
             os._exit(9)
         return LightPrediction(*sphere(scene, clicks), {"network": time.perf_counter() - clock})
@@ -76,6 +82,12 @@ def sphere(scene: np.ndarray, clicks: list) -> tuple[np.ndarray, np.ndarray]:
         near = distance < 2 * RADIUS
         probabilities[near] = (255 * (1 - distance[near] / (2 * RADIUS))).astype(np.uint8)
     return mask, probabilities
+
+
+def make_the_clock_wild() -> None:
+    """This process's time of day jumps by up to a year whenever somebody looks at it."""
+    real, rng = time.time, np.random.default_rng()
+    time.time = lambda: real() + rng.uniform(-1, 1) * 365 * 86400
 
 
 def free_port() -> int:
@@ -98,11 +110,11 @@ class LightServer:
             return client.status()["workers"][0]["process"]
 
 
-def start_server(address: str | None = None, **settings: object) -> LightServer:
-    """Start a server; it answers hello at once, and predicts when its worker is up."""
+def start_server(address: str | None = None, inside: tuple[str, ...] = (), **settings: object) -> LightServer:
+    """Start a server; it answers hello at once, and predicts when its worker is up. inside: what runs its command."""
     address = address or f"tcp://127.0.0.1:{free_port()}"
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
-    command = [sys.executable, str(Path(__file__)), address, json.dumps(settings)]
+    command = [*inside, sys.executable, str(Path(__file__)), address, json.dumps(settings)]
     return LightServer(subprocess.Popen(command, env=environment, cwd=REPOSITORY), address)
 
 
@@ -147,17 +159,22 @@ def a_scan(points: int = 5_000, seed: int = 0, size: float = 4.0) -> np.ndarray:
 
 
 def main() -> None:
+    from orphans import end_with_parent
+
     from inference_server.service.loop import Service
     from inference_server.service.settings import Settings
 
     address, settings = sys.argv[1], json.loads(sys.argv[2])
-    for name in ("keys", "log_file"):
+    if settings.pop("wild_clock", False):
+        make_the_clock_wild()
+    for name in ("keys", "log_file", "figures_file"):
         if name in settings:
             settings[name] = Path(settings[name])
     if "workers" in settings:
         settings["workers"] = tuple(settings["workers"])
     try:
         service = Service(Settings(address, "light_server:SpherePredictor", **settings))
+        end_with_parent(service.stop)
         service.stop_on_signals()
         service.run()
     except UserError as error:

@@ -52,7 +52,10 @@ def _attribute_colors(
         return None
     if attribute.data_type == "BYTE_COLOR":
         attribute.data.foreach_get("color_srgb", flat)
-        values = np.round(flat.reshape(-1, 4)[:, :3] * 255).astype(np.uint8)
+        # bytes divided by 255; in place and all four channels, which is several times faster
+        flat *= 255
+        flat += 0.5
+        values = np.ascontiguousarray(flat.astype(np.uint8).reshape(-1, 4)[:, :3])
     else:
         attribute.data.foreach_get("color", flat)
         values = linear_to_srgb(flat.reshape(-1, 4)[:, :3])

@@ -175,6 +175,11 @@ def coordinates(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray:
     return flat.reshape(-1, 3)
 
 
+def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two float32 arrays are the same in every bit, NaNs too; several times faster than comparing numbers."""
+    return one.shape == other.shape and bool((one.view(np.uint32) == other.view(np.uint32)).all())
+
+
 def read_bool(data: bpy.types.Mesh | bpy.types.PointCloud, name: str) -> np.ndarray | None:
     """The BOOLEAN point attribute `name` as bool (N,), or None where there is none."""
     attribute = data.attributes.get(name)

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 
 from . import colors, sampling, voxels
-from .geometry import Geometry, coordinates
+from .geometry import Geometry, coordinates, same_bits
 
 
 class ScanError(Exception):
@@ -85,8 +85,7 @@ def metres_matrix(obj: bpy.types.Object, scene: bpy.types.Scene) -> np.ndarray:
 def unchanged(scan: Scan, geometry: Geometry, raw: np.ndarray, scene: bpy.types.Scene) -> bool:
     """Whether positions and transform are still those of `scan`."""
     matrix = metres_matrix(geometry.obj, scene)
-    same = raw.shape == scan.raw.shape and np.allclose(matrix, scan.to_world, rtol=1e-6, atol=0)
-    return bool(same and np.array_equal(raw, scan.raw, equal_nan=True))
+    return np.allclose(matrix, scan.to_world, rtol=1e-6, atol=0) and same_bits(raw, scan.raw)
 
 
 def read(

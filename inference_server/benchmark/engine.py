@@ -25,7 +25,10 @@ CONTENDERS = (("torch", "float32"), ("torch", "bfloat16"), ("minkowski", "float3
 
 
 def command(
-    voxels: Annotated[list[int], typer.Option(help="Sizes to measure; may be given more than once.")] = [20_000, 60_000],
+    voxels: Annotated[list[int], typer.Option(help="Sizes to measure; may be given more than once.")] = [
+        20_000,
+        60_000,
+    ],
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each engine; the median counts.")] = 3,
     model: Annotated[str, typer.Option(help="Network to measure.")] = "MinkUNet34C",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,

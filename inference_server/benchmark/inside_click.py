@@ -1,6 +1,6 @@
 """The half of `benchmark click` that runs in Blender: installs the add-on, opens the scan, clicks and times it.
 
-    python inside_click.py SCAN.npz ZIP ADDRESS VERTEX CLICKS OUT.json
+python inside_click.py SCAN.npz ZIP ADDRESS VERTEX CLICKS OUT.json
 """
 
 import importlib

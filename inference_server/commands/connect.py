@@ -9,9 +9,7 @@ from ..errors import UserError
 from ..service.security import read_key_file
 from ..wire.client import Client
 
-ServerKey = Annotated[
-    Path | None, typer.Option(help="The server's public key file, for a server on another machine.")
-]
+ServerKey = Annotated[Path | None, typer.Option(help="The server's public key file, for a server on another machine.")]
 ClientKey = Annotated[Path | None, typer.Option(help="This client's secret key file (.key_secret).")]
 
 

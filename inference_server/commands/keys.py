@@ -13,9 +13,7 @@ def command(
     client: Annotated[list[str], typer.Option(help="Name of a client to make keys for; may be repeated.")] = (
         "client",
     ),
-    folder: Annotated[
-        Path | None, typer.Option(help="Where keys lie; default: the user's settings folder.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where keys lie; default: the user's settings folder.")] = None,
 ) -> None:
     """Make CURVE keys for a server that other machines use, and for its clients. Keys that exist stay as they
     are.

@@ -32,9 +32,7 @@ def command(
     scan: Annotated[Path, typer.Argument(help="A scan: PLY, LAS, XYZ and others.")],
     clicks: Annotated[Path, typer.Option(help="The clicks file.")],
     out: Annotated[Path, typer.Option(help="The .npz file to write.")],
-    voxel_size: Annotated[
-        float | None, typer.Option(help="Working resolution in metres, over the file's.")
-    ] = None,
+    voxel_size: Annotated[float | None, typer.Option(help="Working resolution in metres, over the file's.")] = None,
     weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
     engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
@@ -90,9 +88,7 @@ def command(
             temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     table = Table("object", "clicks", "vertices", "seconds")
     for row in figures:
-        table.add_row(
-            row["name"], str(row["clicks"]), f"{row['vertices']:,}", f"{row['seconds']['total']:.2f}"
-        )
+        table.add_row(row["name"], str(row["clicks"]), f"{row['vertices']:,}", f"{row['seconds']['total']:.2f}")
     console.print(table)
     console.print(f"Masks are in {out}", soft_wrap=True)
 

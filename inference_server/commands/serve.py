@@ -20,7 +20,10 @@ def command(
     ] = DEFAULT_ADDRESS,
     weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps; several with commas give a worker each.")
+        str,
+        typer.Option(
+            "--device", "--devices", help="auto, cpu, cuda, cuda:1, mps; several with commas give a worker each."
+        ),
     ] = "auto",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes for each device.")] = 1,
     engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
@@ -35,12 +38,12 @@ def command(
         Path | None,
         typer.Option(help="Folder of keys (see the keys command): only known clients may connect."),
     ] = None,
-    log: Annotated[
-        Path | None, typer.Option(help="Log file instead of the one in the user's settings folder.")
+    log: Annotated[Path | None, typer.Option(help="Log file instead of the one in the user's settings folder.")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="File kept up to date for monitoring, in Prometheus' text format (ending in .prom)."),
     ] = None,
-    idle_exit: Annotated[
-        float | None, typer.Option(min=1, help="End after so many seconds without a client.")
-    ] = None,
+    idle_exit: Annotated[float | None, typer.Option(min=1, help="End after so many seconds without a client.")] = None,
 ) -> None:
     """Run the inference server. It listens on this machine only; other machines need keys.
 
@@ -56,6 +59,7 @@ def command(
         threads=threads,
         keys=keys,
         log_file=log or default_log_file(),
+        figures_file=figures,
         points=max_points,
         memory=default_memory() if memory is None else int(memory * 1e9),
         idle_exit=idle_exit,

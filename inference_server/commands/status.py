@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..errors import UserError
 from ..files import replacing
+from ..service.state import exposition
 from ..wire.client import Client, RequestError
 from ..wire.protocol import DEFAULT_ADDRESS
 from .connect import ClientKey, ServerKey, connect
@@ -26,6 +27,9 @@ def command(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as JSON; - is the screen.")
     ] = None,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print the figures in Prometheus' text format.")
+    ] = False,
     server_key: ServerKey = None,
     client_key: ClientKey = None,
 ) -> None:
@@ -35,6 +39,8 @@ def command(
         state = _ask(client, first=True)
         if json_file is not None:
             _write_json(state, json_file)
+        elif prometheus:
+            sys.stdout.write(exposition(state))
         elif watch:
             _watch(client, state)
         else:
@@ -78,21 +84,15 @@ def _watch(client: Client, state: dict) -> None:
 
 
 def _tables(state: dict) -> RenderableType:
-    runs = (
-        f"{state['device']}, {state['model']}, {state['engine']}" if state["ready"] else "loading its model"
-    )
-    counts = (
-        ", ".join(f"{number} {what}" for what, number in sorted(state["counts"].items())) or "nothing yet"
-    )
+    runs = f"{state['device']}, {state['model']}, {state['engine']}" if state["ready"] else "loading its model"
+    counts = ", ".join(f"{number} {what}" for what, number in sorted(state["counts"].items())) or "nothing yet"
     memory, limit = state["memory"]["scenes"], state["limits"]["memory_bytes"]
     head = Table.grid(padding=(0, 2))
     head.add_row("Server", f"{state['address']}, version {state['version']}, {runs}")
     head.add_row("Up for", f"{state['uptime']:.0f} s, {state['workers_replaced']} workers replaced")
     head.add_row("Answered", counts)
     head.add_row("Waiting", f"{state['waiting']} requests, {state['uploads']} uploads")
-    head.add_row(
-        "Memory", f"scans {_size(memory)} of {_size(limit)}, service {_size(state['memory']['service'])}"
-    )
+    head.add_row("Memory", f"scans {_size(memory)} of {_size(limit)}, service {_size(state['memory']['service'])}")
     return Group(
         head,
         _table("Workers", ("name", "state", "device", "memory", "process"), state["workers"]),
@@ -102,7 +102,7 @@ def _tables(state: dict) -> RenderableType:
             "Milliseconds",
             ("stage", "p50", "p95"),
             [
-                {"stage": stage, **{key: f"{1000 * seconds:.1f}" for key, seconds in times.items()}}
+                {"stage": stage, **{key: f"{1000 * times[key]:.1f}" for key in ("p50", "p95")}}
                 for stage, times in state["seconds"].items()
             ],
         ),

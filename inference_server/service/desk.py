@@ -7,7 +7,7 @@ from .. import __version__
 from ..wire.protocol import Arguments, ErrorCode, Message, ProtocolError, Reply, Request
 from ..wire.requests import Chunk, Predict, PutScene, error_message
 from .sessions import Job, Session
-from .worker import memory_in_use
+from .state import state_of
 
 if TYPE_CHECKING:
     from .loop import Service
@@ -17,6 +17,10 @@ SILENT = 5.0
 """Seconds without a word after which a client with nothing to do gives its place to another one."""
 LONGEST_OPTION = 100
 NEW_WORK = (Request.PUT_SCENE, Request.CHUNK, Request.PREDICT)
+COUNTED = (Request.PUT_SCENE, Request.PREDICT, Request.STATUS)
+"""Requests that a client may make only so often; an artist makes one in some seconds."""
+BURST = 2.0
+"""Seconds' worth of counted requests that may come at once."""
 
 
 class Desk:
@@ -51,6 +55,11 @@ class Desk:
             if self._service.stopping and message.type in NEW_WORK:
                 # The bye that follows makes the client ask the next server.
                 return None
+            rate = self._service.settings.requests_per_second
+            if message.type in COUNTED and not session.may_ask(rate, BURST * rate):
+                raise ProtocolError(
+                    ErrorCode.BUSY, f"This client asks more than {rate:g} times a second; ask more slowly."
+                )
             return answer(session, message)
         except ProtocolError as error:
             error.request = message.id
@@ -171,58 +180,7 @@ class Desk:
         self._service.scenes.abandon(session.token, scene)
 
     def _status(self, session: Session, message: Message) -> Message:
-        service, now = self._service, time.monotonic()
-        workers = [
-            {
-                "name": worker.name.decode(),
-                "state": "busy" if worker.job else "idle" if worker.ready else "starting",
-                "device": worker.facts.get("device", ""),
-                "memory": worker.facts.get("memory", 0),
-                "process": worker.process.pid,
-            }
-            for worker in service.workers
-        ]
-        clients = [
-            {
-                "client": client.token[:8],
-                "waiting": len(client.queue),
-                "running": len(client.running),
-                "scenes": len(client.scenes),
-                "silent": round(now - client.heard, 1),
-            }
-            for client in service.sessions
-        ]
-        scenes = [
-            {
-                "scene": scene.hash[:8],
-                "points": scene.points,
-                "bytes": scene.cost,
-                "idle": round(now - scene.used, 1),
-            }
-            for scene in service.scenes.whole.values()
-        ]
-        info = service.info()
-        state = {
-            "version": __version__,
-            "address": service.settings.address,
-            "uptime": round(now - service.started, 1),
-            "stopping": service.stopping,
-            "ready": info.ready,
-            "model": info.model,
-            "device": info.device,
-            "engine": info.engine,
-            "limits": info.limits,
-            "workers": workers,
-            "workers_replaced": service.workers.restarts,
-            "clients": clients,
-            "scenes": scenes,
-            "uploads": len(service.scenes.partial),
-            "memory": {"scenes": service.scenes.bytes_used, "service": memory_in_use()},
-            "waiting": sum(len(client.queue) for client in service.sessions),
-            "counts": dict(service.figures.counts),
-            "seconds": service.figures.summary(),
-        }
-        return Message(Reply.STATUS, message.id, state)
+        return Message(Reply.STATUS, message.id, state_of(self._service))
 
     def _check_options(self, options: dict) -> None:
         ready = self._service.workers.ready

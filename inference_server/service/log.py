@@ -1,6 +1,7 @@
 """The service's log: one JSON object per line, in files that rotate; never geometry, never names of
 objects."""
 
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -43,4 +44,6 @@ class ServiceLog:
 
     def close(self) -> None:
         self._logger.removeHandler(self._handler)
-        self._handler.close()
+        with contextlib.suppress(OSError):
+            # what a full disk did not take
+            self._handler.close()

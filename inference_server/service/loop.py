@@ -10,6 +10,7 @@ import zmq
 
 from .. import __version__
 from ..errors import UserError
+from ..files import replacing
 from ..wire.protocol import (
     MAX_FRAME_BYTES,
     MAX_FRAMES,
@@ -28,6 +29,7 @@ from .scenes import SceneStore
 from .security import Gate, check_address
 from .sessions import Job, Session, Sessions
 from .settings import Settings
+from .state import exposition, state_of
 from .workers import Worker, Workers
 
 TICK = 0.1
@@ -57,6 +59,7 @@ class Service:
         self._announced = False
         self._ticked = self._busy_at = time.monotonic()
         self._stop_at = float("inf")
+        self._figures_at = 0.0
         self._context = zmq.Context()
         self._workers_context = zmq.Context()
         self._socket = self._bind(settings)
@@ -217,6 +220,7 @@ class Service:
                 self._on_start_failed(worker, message)
 
     def _on_worker_ready(self, worker: Worker) -> None:
+        self.workers.proven.add(worker.number)
         self.log.write("worker ready", worker=worker.name.decode(), device=worker.facts["device"])
         if len(self.workers.ready) == 1:
             for session in self.sessions:
@@ -229,7 +233,7 @@ class Service:
         code, sentence = read_error(message)
         self.log.write("worker failed to start", code=code, message=sentence, trace=message.args.get("trace"))
         self.workers.remove(worker)
-        if not self._announced:
+        if not self._announced or (code is ErrorCode.BAD_REQUEST and worker.number not in self.workers.proven):
             raise UserError(sentence)
         if not self.workers.ready:
             for job in self.sessions.waiting():
@@ -305,10 +309,22 @@ class Service:
         self.scenes.drop_silent(self.settings.upload_silence)
         self._desk.forget_dropped()
         self._desk.tell_positions()
+        self._write_figures(now)
         if len(self.sessions):
             self._busy_at = now
         if self.settings.idle_exit is not None and now - self._busy_at > self.settings.idle_exit:
             self.stopping, self._stop_at = True, now
+
+    def _write_figures(self, now: float) -> None:
+        if self.settings.figures_file is None or now < self._figures_at:
+            return
+        self._figures_at = now + self.settings.figures_every
+        try:
+            with replacing(self.settings.figures_file) as file:
+                file.write_text(exposition(state_of(self)), encoding="utf-8")
+        except UserError as error:
+            # monitoring misses a beat, artists miss nothing
+            self.log.write("figures not written", message=str(error))
 
     def _replace(self, worker: Worker, reason: str) -> None:
         self.log.write("worker lost", worker=worker.name.decode(), reason=reason)

@@ -39,6 +39,17 @@ class Session:
     queue: OrderedDict[int, Job] = field(default_factory=OrderedDict)
     running: dict[int, Job] = field(default_factory=dict)
     scenes: set[str] = field(default_factory=set)
+    asked: float = 0.0
+    """When the requests so far would all have been made at the highest rate (time.monotonic)."""
+
+    def may_ask(self, rate: float, burst: float) -> bool:
+        """Count a request; False where there were more than `rate` a second, with `burst` of them at once at most."""
+        now = time.monotonic()
+        due = max(self.asked, now - burst / rate) + 1 / rate
+        if due > now:
+            return False
+        self.asked = due
+        return True
 
     def supersede(self, predict: Predict) -> Job | None:
         """Take out the waiting job of the same object, if there is one."""

@@ -28,6 +28,7 @@ class Settings:
     predictor: 'module:class' that workers make; workers: one table of its keyword arguments per worker
     process.
     threads: torch threads of a worker, None for torch's own choice. keys: folder of CURVE keys or None.
+    figures_file: where the state is written for monitoring, in Prometheus' text format, or None.
     Times are in seconds, memory in bytes.
     """
 
@@ -37,12 +38,15 @@ class Settings:
     threads: int | None = None
     keys: Path | None = None
     log_file: Path | None = None
+    figures_file: Path | None = None
+    figures_every: float = 15.0
     points: int = 50_000_000
     clicks: int = 10_000
     clients: int = 64
     scenes_per_client: int = 64
     uploads_per_client: int = 4
     queue_per_client: int = 32
+    requests_per_second: float = 100.0
     memory: int = field(default_factory=default_memory)
     worker_silence: float = 10.0
     worker_start: float = 180.0

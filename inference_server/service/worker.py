@@ -4,7 +4,6 @@ It is started by the service and ends with it. Only this process imports torch.
 """
 
 import ctypes
-import gc
 import importlib
 import inspect
 import os
@@ -24,7 +23,7 @@ from typing import Any
 
 import zmq
 
-from ..errors import UserError
+from ..errors import UserError, is_out_of_memory
 from ..wire.protocol import Arguments, ErrorCode, Message, ProtocolError, decode, encode
 from ..wire.requests import Predict, error_message, mask_message
 from .shared import scene_arrays
@@ -138,14 +137,14 @@ class _Desk:
             del self._prepared[key]
 
     def answer(self, message: Message) -> Message:
-        """The reply to a job: a mask, or a typed error."""
+        """The reply to a job: a mask, or a typed error. Where memory runs out, once more without anything kept."""
         for last_try in (False, True):
             try:
                 return self._predict(message)
             except Exception as error:
                 if _is_device_lost(error):
                     os._exit(DEVICE_LOST)
-                if not _is_out_of_memory(error) or last_try:
+                if not is_out_of_memory(error) or last_try:
                     return describe(error, message.id)
             self._release_memory()
         raise AssertionError("the last try returns")
@@ -159,7 +158,12 @@ class _Desk:
         timing = {"prepare": prepared, **prediction.timing}
         timing.pop("total", None)
         probabilities = prediction.probabilities if request.probabilities else None
-        return mask_message(message.id, request.scene, request.object_id, prediction.mask, probabilities, timing)
+        clock = time.perf_counter()
+        reply = mask_message(
+            message.id, request.scene, request.object_id, prediction.mask, probabilities, timing, prediction.indices
+        )
+        timing["packing"] = time.perf_counter() - clock
+        return reply
 
     def _prepare(self, message: Message, request: Predict) -> Any:
         key = (request.scene, request.voxel_size)
@@ -189,10 +193,7 @@ class _Desk:
 
     def _release_memory(self) -> None:
         self._prepared.clear()
-        gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._predictor.release_memory()
 
 
 def describe(error: Exception, request: int = 0) -> Message:
@@ -201,7 +202,7 @@ def describe(error: Exception, request: int = 0) -> Message:
         return error_message(request, ErrorCode.BAD_REQUEST, str(error))
     if isinstance(error, ProtocolError):
         return error_message(request, error.code, error.message)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         sentence = (
             "The device has not enough memory for this region: choose a larger voxel size, or run the server "
             "on the CPU (--device cpu)."
@@ -222,19 +223,9 @@ def _trace(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:300]} ({' > '.join(places[-8:])})"
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text
-        or "out of memory" in text
-    )
-
-
 def _is_device_lost(error: Exception) -> bool:
     """After most errors of CUDA itself nothing works any more in the process that met them."""
-    return "CUDA error" in str(error) and not _is_out_of_memory(error)
+    return "CUDA error" in str(error) and not is_out_of_memory(error)
 
 
 def memory_in_use() -> int:

@@ -56,6 +56,8 @@ class Workers:
         self._start_at = dict.fromkeys(range(len(settings.workers)), 0.0)
         self._generation = 0
         self.restarts = 0
+        self.proven: set[int] = set()
+        """Numbers of the workers that were ready once; others may never be, on a device that is not there."""
 
     def __iter__(self):
         return iter(list(self._workers.values()))
@@ -160,7 +162,8 @@ class Workers:
         self._generation += 1
         name = f"worker-{self._generation}"
         settings = self._settings
-        most_points = settings.memory // BYTES_PER_POINT
+        # what one worker has sorted no other one needs to
+        most_points = settings.memory // BYTES_PER_POINT // len(settings.workers)
         arguments = (self._setup, name, settings.workers[number], settings.threads, most_points)
         process = self._spawn.Process(target=run_worker, args=arguments, name=name, daemon=True)
         process.start()

@@ -266,9 +266,11 @@ class Client:
             if upload.stage is Stage.FAILED:
                 self._fail(request, *upload.failure)
             elif upload.stage is Stage.READY and pending.sent_at is None:
+                # before it is sent: the server may be faster than this line's successor
+                clock = time.perf_counter()
                 if not send(replace(pending.predict, scene=upload.hash).message(request)):
                     return
-                pending.sent_at = time.perf_counter()
+                pending.sent_at = clock
 
     def _handle(self, message: Message) -> None:
         if message.type == Reply.MASK and message.id in self._pending:

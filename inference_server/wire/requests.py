@@ -78,9 +78,7 @@ class Predict:
     deadline: float | None = None
 
     @classmethod
-    def of_clicks(
-        cls, scene: str, object_id: str, clicks: Sequence[Click], voxel_size: float, **more
-    ) -> "Predict":
+    def of_clicks(cls, scene: str, object_id: str, clicks: Sequence[Click], voxel_size: float, **more) -> "Predict":
         return cls(
             scene,
             object_id,
@@ -111,9 +109,7 @@ class Predict:
         positions = array_of(message, "positions", "float64", columns=3)
         vertices, positive = array_of(message, "vertices", "int64"), array_of(message, "positive", "uint8")
         if not len(positions) == len(vertices) == len(positive):
-            raise ProtocolError(
-                ErrorCode.BAD_REQUEST, "Clicks need as many positions as vertices and labels."
-            )
+            raise ProtocolError(ErrorCode.BAD_REQUEST, "Clicks need as many positions as vertices and labels.")
         if not len(positions):
             raise ProtocolError(ErrorCode.BAD_REQUEST, "There is no click: click on the object first.")
         if not np.isfinite(positions).all():
@@ -143,11 +139,15 @@ def mask_message(
     mask: np.ndarray,
     probabilities: np.ndarray | None,
     timing: dict[str, float],
+    indices: np.ndarray | None = None,
 ) -> Message:
-    """The answer to a Predict: bool (N,) mask, uint8 (N,) probabilities or None, seconds per stage."""
-    arrays = pack_mask(mask)
+    """The answer to a Predict: bool (N,) mask, uint8 (N,) probabilities or None, seconds per stage.
+
+    indices: of points outside of which both are zero, where that is known.
+    """
+    arrays = pack_mask(mask, indices)
     if probabilities is not None:
-        arrays |= pack_probabilities(probabilities)
+        arrays |= pack_probabilities(probabilities, indices)
     args = {"scene": scene, "object": object_id, "points": len(mask), "timing": timing}
     return Message(Reply.MASK, request, args, arrays)
 

@@ -8,6 +8,7 @@ the option `adapt`.
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,10 @@ from pathlib import Path
 import numpy as np
 import zmq
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from orphans import end_with_parent
+
 from inference_server.wire.protocol import Message, Reply, Request, decode, encode
 from inference_server.wire.requests import Chunk, Predict, PutScene, ServerInfo, error_message, mask_message
 
@@ -113,4 +117,5 @@ if __name__ == "__main__":
     parser.add_argument("--version", type=int)
     parser.add_argument("--fail")
     given = parser.parse_args()
+    end_with_parent(lambda: os._exit(1))
     SphereServer(given.address, given.delay, given.version, given.fail).run()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -141,6 +142,29 @@ class TestServerDies:
             while is_alive(worker):
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
+
+
+def test_servers_of_a_test_run_that_was_killed_end_by_themselves():
+    code = """
+import time
+from light_server import connected, start_server
+running = start_server()
+with connected(running.address):
+    print(running.process.pid, running.worker_pid(), flush=True)
+time.sleep(600)
+"""
+    here = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent)))}
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    processes = list(map(int, run.stdout.readline().split()))
+    assert len(processes) == 2 and all(map(is_alive, processes))
+    run.kill()
+    run.wait()
+    run.stdout.close()
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, processes)):
+        assert time.monotonic() < deadline, "stray servers"
+        time.sleep(0.1)
 
 
 class TestWorkerDies:

@@ -21,7 +21,16 @@ from inference_server.wire.client import (
     StateChanged,
     UploadProgress,
 )
-from inference_server.wire.protocol import Click, ErrorCode, Message, Reply, decode, encode
+from inference_server.wire.protocol import (
+    CHUNK_POINTS,
+    Click,
+    ErrorCode,
+    Message,
+    Reply,
+    SceneHasher,
+    decode,
+    encode,
+)
 
 CLICKS = [Click((1.0, 1.0, 1.0), True), Click((1.4, 1.0, 1.0), False)]
 SIZE = {"voxel_size": 0.05}
@@ -104,9 +113,7 @@ class TestUse:
         scene = client.put_scene(a_scan(seed=4))
         request = client.predict(scene, "a", CLICKS, **SIZE)
         client.drop_scene(scene)
-        assert [event.code for event in client.poll() if isinstance(event, RequestFailed)] == [
-            ErrorCode.CANCELLED
-        ]
+        assert [event.code for event in client.poll() if isinstance(event, RequestFailed)] == [ErrorCode.CANCELLED]
         for use in (
             client.upload_progress,
             client.drop_scene,
@@ -169,7 +176,12 @@ class TestUse:
             longest.append(time.thread_time() - clock)
             time.sleep(0.002)
         # three budgets of 8 ms, and the last chunk of each goes over it
-        assert np.quantile(longest, 0.98) < 0.04, max(longest)
+        hasher, chunk = SceneHasher(len(scan), False), scan[:CHUNK_POINTS]
+        clock = time.thread_time()
+        for _ in range(20):
+            hasher.update(chunk, None)
+        one = (time.thread_time() - clock) / 20
+        assert np.quantile(longest, 0.98) < 3 * (client_module.BUDGET + 3 * one) + 0.01, (max(longest), one)
 
     def test_a_closed_client_does_nothing_more(self, running):
         client = Client(running.address)
@@ -186,7 +198,7 @@ class TestConnection:
         clock = time.monotonic()
         request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
         events = client.poll()
-        assert time.monotonic() - clock < 0.3
+        assert time.monotonic() - clock < 2
         assert client.state is ConnectionState.CONNECTING and "Looking for a server" in client.state_text
         events_until(client, lambda event: isinstance(event, StateChanged) and "start it" in event.text)
         client.cancel(request)
@@ -217,9 +229,9 @@ class TestConnection:
         client.close()
 
     def test_silence_while_nobody_polled_is_not_the_servers(self, client, monkeypatch):
-        monkeypatch.setattr("inference_server.wire.connection.SILENCE", 0.9)
+        monkeypatch.setattr("inference_server.wire.connection.SILENCE", 1.5)
         client.poll(100)
-        time.sleep(1.2)
+        time.sleep(2.0)
         assert not [event for event in client.poll(200) if isinstance(event, StateChanged)]
         assert client.state is ConnectionState.CONNECTED
 
@@ -367,9 +379,7 @@ class TestStrangeServers:
         events = events_until(client, lambda event: getattr(event, "request", None) == request)
         failures = [event for event in events if isinstance(event, RequestFailed)]
         assert {event.request for event in failures} == {0, request}
-        assert {event.code for event in failures} == {ErrorCode.TOO_LARGE} and failures[
-            0
-        ].message == "Thin it."
+        assert {event.code for event in failures} == {ErrorCode.TOO_LARGE} and failures[0].message == "Thin it."
         later = client.predict(scene, "a", CLICKS, **SIZE)
         assert later in [getattr(event, "request", None) for event in client.poll()]
 
@@ -414,4 +424,4 @@ def test_a_client_that_is_forgotten_unclosed_stops_nothing(running):
     clock = time.monotonic()
     del client, cycle
     gc.collect()
-    assert time.monotonic() - clock < 1
+    assert time.monotonic() - clock < 5

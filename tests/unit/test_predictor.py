@@ -35,6 +35,15 @@ def sphere_weights(tmp_path_factory):
     return path
 
 
+class HungryNearestClick(NearestClick):
+    """The same, for no more than 6,000 points at a time."""
+
+    def forward(self, points, features):
+        if len(points) > 6000:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(points, features)
+
+
 @pytest.fixture(scope="module")
 def unet_weights(tmp_path_factory):
     torch.manual_seed(0)
@@ -96,6 +105,21 @@ def test_the_region_grows_with_an_object_that_reaches_its_border(sphere_weights)
     assert small.voxels < 20000
     probabilities = predictor.predict([click(positions, v) for v in at]).probabilities
     assert probabilities[np.linalg.norm(positions[:, :2] - [11, 6], axis=1).argmin()] == 0
+
+
+def test_a_region_that_memory_is_too_small_for_is_seen_in_pieces(sphere_weights, tmp_path):
+    register("hungry-nearest-click-for-tests", lambda config, engine: HungryNearestClick())
+    config = ModelConfig("hungry-nearest-click-for-tests", "rgb-context")
+    save_weights(tmp_path / "hungry.safetensors", NearestClick().state_dict(), config)
+    positions, colors = plane(width=5.0, points=40_000)
+    clicks = [click(positions, int(np.linalg.norm(positions[:, :2] - [2.5, 2.5], axis=1).argmin()))]
+    answers = []
+    for weights in (sphere_weights, tmp_path / "hungry.safetensors"):
+        predictor = Predictor(weights, "cpu")
+        predictor.set_scene(positions, colors)
+        answers.append(predictor.predict(clicks))
+    assert answers[1].voxels > 6000 and answers[1].mask.any()
+    assert np.array_equal(answers[0].probabilities, answers[1].probabilities)
 
 
 def test_only_negative_clicks_are_an_empty_mask(sphere_weights):

@@ -87,9 +87,7 @@ class TestRoundTrips:
         probabilities=st.booleans(),
         deadline=st.none() | st.floats(0, 3600),
     )
-    def test_a_predict_keeps_its_clicks_in_order(
-        self, clicks, name, voxel_size, options, probabilities, deadline
-    ):
+    def test_a_predict_keeps_its_clicks_in_order(self, clicks, name, voxel_size, options, probabilities, deadline):
         more = {"options": options, "probabilities": probabilities, "deadline": deadline}
         arrived = Predict.read(sent(Predict.of_clicks(SCENE, name, clicks, voxel_size, **more).message(7)))
         assert arrived.clicks == clicks
@@ -136,9 +134,7 @@ class TestRoundTrips:
         mask, probabilities = np.zeros(length, bool), np.zeros(length, np.uint8)
         for index in where:
             mask[index % length], probabilities[index % length] = True, 1 + index % 255
-        message = sent(
-            mask_message(1, SCENE, "x", mask, probabilities if with_probabilities else None, {"a": 0.5})
-        )
+        message = sent(mask_message(1, SCENE, "x", mask, probabilities if with_probabilities else None, {"a": 0.5}))
         got_mask, got_probabilities, timing = read_mask(message, length)
         assert got_mask.dtype == bool and (got_mask == mask).all() and timing == {"a": 0.5}
         if with_probabilities:
@@ -339,6 +335,26 @@ class TestMalformed:
         change(packed)
         with pytest.raises(ProtocolError, match=words):
             unpack_mask(packed, len(mask))
+
+    @pytest.mark.parametrize("points", [1, 7, 511, 512, 513, 1017, 100_000, 100_860, 100_863, 100_864])
+    @pytest.mark.parametrize("share", [0.0, 0.01, 0.9])
+    def test_known_places_pack_as_a_search_for_them_does(self, points, share):
+        rng = np.random.default_rng(points)
+        mask = np.zeros(points, bool)
+        middle = mask[points // 3 : points // 2]
+        middle[:] = rng.random(len(middle)) < share
+        mask[-1] = share > 0
+        indices = rng.permutation(np.flatnonzero(mask | (rng.random(points) < 0.001)))
+        probabilities = np.zeros(points, np.uint8)
+        probabilities[indices] = rng.integers(1, 256, len(indices))
+        for pack, unpack, values in (
+            (pack_mask, unpack_mask, mask),
+            (pack_probabilities, unpack_probabilities, probabilities),
+        ):
+            searched, known = pack(values), pack(values, indices)
+            assert searched.keys() == known.keys()
+            assert all((searched[name] == known[name]).all() for name in searched)
+            assert (unpack(known, points) == values).all()
 
     def test_a_mask_of_another_scene(self):
         message = mask_message(1, SCENE, "x", np.zeros(5, bool), None, {})

@@ -1,11 +1,15 @@
 """A prepared scan: sorted by voxel, cut into regions, scores back to every point."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from inference_server.errors import UserError
-from inference_server.scene import TILE, Scene, TileBox
+from inference_server.scene import TILE, RegionCache, Scene, TileBox
 
 CPU = torch.device("cpu")
 
@@ -39,7 +43,7 @@ def test_a_region_holds_exactly_the_points_over_its_tiles():
     region = scene.region(box, CPU)
     tile = (scene.points[:, :2] / scene.tile_size).astype(int)
     inside = ((tile >= [box.x0, box.y0]) & (tile < [box.x1, box.y1])).all(1)
-    assert np.array_equal(np.sort(region.rows), np.flatnonzero(inside))
+    assert np.array_equal(np.sort(region.indices), np.sort(scene.order[inside]))
 
 
 def test_a_region_is_seen_at_the_trained_scale_on_the_trained_grid():
@@ -64,7 +68,7 @@ def test_scores_change_gradually_between_two_voxels():
     scene = Scene(line.astype(np.float32), None, 0.05)
     region = scene.region(whole(scene), CPU)
     left_first = torch.from_numpy(np.sign(scene.cells[:, 0] - scene.cells[:, 0].mean())).float()
-    at_points = region.to_points(left_first).numpy()[np.argsort(scene.order[region.rows])]
+    at_points = region.to_points(left_first).numpy()[np.argsort(region.indices)]
     assert (np.diff(at_points) >= -1e-5).all()
     assert abs(at_points[100]) < 0.05 and at_points[0] == pytest.approx(-1) and at_points[-1] == pytest.approx(1)
 
@@ -77,7 +81,7 @@ def test_a_colour_edge_inside_a_voxel_keeps_its_place():
     scene = Scene(line, colors, 0.05)
     region = scene.region(whole(scene), CPU)
     score = torch.from_numpy(np.where(scene.cells[:, 0] - scene.cells[:, 0].min() < 2, 1.0, -1.0)).float()
-    at_points = region.to_points(score).numpy()[np.argsort(scene.order[region.rows])]
+    at_points = region.to_points(score).numpy()[np.argsort(region.indices)]
     assert (at_points[x < 0.099] > 0).all() and (at_points[x > 0.111] < 0).all()
 
 
@@ -107,12 +111,81 @@ def test_what_is_no_scan_is_told_in_a_sentence(positions, colors, voxel, sentenc
         Scene(positions, colors, voxel)
 
 
-def test_only_a_few_regions_are_kept():
-    positions, _ = random_scan()
+def test_regions_of_all_scans_together_take_only_so_much_memory():
+    scans = [Scene(random_scan(seed=seed)[0], None, 0.05, RegionCache()) for seed in (0, 1)]
+    one = scans[0].region(TileBox(0, 0, 2, TILE), CPU).bytes
+    cache = RegionCache(4 * one)
+    scans = [Scene(random_scan(seed=seed)[0], None, 0.05, cache) for seed in (0, 1)]
+    for i in range(6):
+        for scan in scans:
+            region = scan.region(TileBox(i, 0, i + 2, TILE), CPU)
+            assert scan.region(TileBox(i, 0, i + 2, TILE), CPU) is region
+    assert 2 <= len(cache) <= 5
+    cache.clear()
+    assert scans[1].region(TileBox(5, 0, 7, TILE), CPU) is not region
+
+
+def test_a_region_too_large_for_the_memory_is_kept_while_it_is_the_newest():
+    scan = Scene(random_scan()[0], None, 0.05, RegionCache(1))
+    assert scan.region(whole(scan), CPU) is scan.region(whole(scan), CPU)
+
+
+def test_points_without_doubt_have_their_voxels_score_and_the_others_do_not_know_of_it():
+    """Left half certain, right half not: only there, and one voxel around, are points interpolated."""
+    positions, colors = random_scan()
+    scene = Scene(positions, colors, 0.2)
+    region = scene.region(whole(scene), CPU)
+    rng = np.random.default_rng(0)
+    voxel = torch.from_numpy(np.repeat(np.arange(len(scene.cells)), np.diff(scene.starts)))
+    scores = torch.from_numpy(rng.uniform(-3, 3, len(scene.cells))).float()
+    left = torch.from_numpy(scene.cells[:, 0] < scene.cells[:, 0].mean())
+    deep = torch.from_numpy(scene.cells[:, 0] < scene.cells[:, 0].mean() - 2)
+    scores[left] = 20 + scores[left]
+    at_points = region.to_points(scores)
+    assert torch.equal(at_points[deep[voxel]], scores[voxel][deep[voxel]])
+    everywhere = Scene(positions, colors, 0.2).region(whole(scene), CPU)
+    everywhere.to_points(torch.zeros_like(scores))
+    assert torch.equal(everywhere.to_points(scores), at_points)
+    assert not torch.equal(at_points[~left[voxel]], scores[voxel][~left[voxel]])
+
+
+def test_the_order_is_the_same_where_keys_are_too_large_to_be_packed():
+    """Two clusters 40 km apart: their voxels' numbers leave no room for the points' own."""
+    near, _ = random_scan(4000)
+    positions = np.concatenate([near, near + np.array([40_000.0, 40_000.0, 40_000.0])])
     scene = Scene(positions, None, 0.05)
-    for i in range(8):
-        scene.region(TileBox(i, 0, i + 2, TILE), CPU)
-    assert len(scene._regions) <= 4
+    assert np.array_equal(np.sort(scene.order), np.arange(len(positions)))
+    np.testing.assert_allclose(scene.points + scene.origin, positions[scene.order], atol=4e-3)
+    assert len(np.unique(scene.cells, axis=0)) == len(scene.cells)
+    assert (np.diff(scene.starts) > 0).all() and (np.diff(scene.tile_starts) > 0).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process's peak of memory")
+def test_a_scan_takes_few_bytes_per_point_on_the_way_too():
+    """Positions and colours (15 bytes per point) are the caller's, and 48 with them is what the server counts."""
+    code = """
+import numpy as np
+from pathlib import Path
+from inference_server.scene import Scene
+
+def memory(name):
+    return int(Path("/proc/self/status").read_text().partition(name + ":")[2].split()[0]) * 1024
+
+points = 6_000_000
+rng = np.random.default_rng(0)
+positions = (rng.random((points, 3), np.float32) * np.array([30, 30, 3], np.float32)).astype(np.float32)
+colors = np.zeros((points, 3), np.uint8)
+colors += 1
+Scene(positions[:9000], colors[:9000])
+before = memory("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+scene = Scene(positions, colors)
+print((memory("VmHWM") - before) / points, (memory("VmRSS") - before) / points)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    peak, kept = map(float, done.stdout.split())
+    # a voxel for almost every point, the worst case; working arrays of a million points weigh more in a scan this small
+    assert kept < 30 and peak < 48 - 15 + 15, (kept, peak)
 
 
 def test_parts_that_no_click_touches_are_told_apart():

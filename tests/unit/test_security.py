@@ -1,7 +1,9 @@
 """Who may talk to a server: this machine, or those whose keys it knows."""
 
+import os
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +113,32 @@ def test_key_files_that_are_none(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't be written"):
         make_keys(tmp_path / "file" / "keys", "server")
+
+
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Root may read everything, so root tests what nobody may."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("this system has other permissions than POSIX")
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+def test_key_files_that_may_not_be_read_or_written(nobody):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        secret_file, _ = make_keys(folder, "server")
+        secret_file.chmod(0)
+        with pytest.raises(UserError, match="can't be read .*who may read it"):
+            read_key_file(secret_file)
+        (folder / "clients").mkdir()
+        (folder / "clients").chmod(0o500)
+        with pytest.raises(UserError, match="can't be written in .*choose another folder"):
+            make_keys(folder, "anna")
+        (folder / "clients").chmod(0o700)
 
 
 def test_a_server_without_clients_to_let_in_does_not_start(tmp_path):

@@ -56,7 +56,9 @@ def served(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
     address, said = f"tcp://127.0.0.1:{free_port()}", tmp_path_factory.mktemp("serve") / "said.txt"
     command = [sys.executable, "-m", "inference_server", "serve", "--address", address, "--device", "cpu"]
     with said.open("w") as output:
-        process = subprocess.Popen([*command, "--threads", "1"], cwd=REPOSITORY, env=environment, stdout=output)
+        process = subprocess.Popen(
+            [*command, "--threads", "1", "--idle-exit", "300"], cwd=REPOSITORY, env=environment, stdout=output
+        )
         with connected(address):
             pass
         yield address
@@ -143,6 +145,8 @@ def test_status_on_the_screen_and_as_json(served, environment, tmp_path):
     done = run(environment, "status", "--address", served)
     assert done.returncode == 0 and "rooms-small-rgb" in done.stdout and "Workers" in done.stdout
     assert run(environment, "status", "--address", served, "--json", tmp_path / "state.json").returncode == 0
+    figures = run(environment, "status", "--address", served, "--prometheus")
+    assert figures.returncode == 0 and "\nscanpick_ready 1\n" in figures.stdout
     state = json.loads((tmp_path / "state.json").read_text())
     assert state["ready"] and state["workers"][0]["state"] == "idle"
 
@@ -159,6 +163,9 @@ def test_a_second_server_is_refused_with_a_sentence(served, environment):
         (["serve", "--address", "tcp://0.0.0.0:47611"], "keys"),
         (["serve", "--address", "47600"], "is no address"),
         (["serve", "--keys", "nowhere"], "can't be read"),
+        (["serve", "--address", f"tcp://127.0.0.1:{free_port()}", "--device", "toaster"], "cannot be used here"),
+        (["serve", "--devices", "cpu,toaster", "--address", f"tcp://127.0.0.1:{free_port()}"], "cannot be used here"),
+        (["serve", "--device", ","], "Name a device"),
         (["status", "--address", "tcp://127.0.0.1:9", "--server-key", "x"], "both"),
         (["segment", "none.ply", "--clicks", "none.json", "--out", "x.npz"], "no scan file"),
     ],
@@ -173,6 +180,7 @@ def test_keys_that_the_command_makes_open_the_server(environment, tmp_path):
     assert run(environment, "keys", "--folder", tmp_path, "--client", "anna").returncode == 0
     address = f"tcp://0.0.0.0:{free_port()}"
     command = [sys.executable, "-m", "inference_server", "serve", "--address", address, "--keys", str(tmp_path)]
+    command += ["--idle-exit", "300"]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
     try:
         here = address.replace("0.0.0.0", "127.0.0.1")
