@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from .errors import UserError
 from .models.points import Points
 from .sparse.kernel_maps import neighbour_table
+from .sparse.voxels import unique_rows
 
 TRAINED_VOXEL = 0.05
 """Voxel size in metres that networks are trained at; other working resolutions are scaled to it."""
@@ -18,6 +19,9 @@ TILE = 16
 """Edge of a tile in voxels, in x and y; regions are made of whole tiles with all that lies above and below."""
 COLOUR_REACH = 0.25
 """Colour difference (Euclidean, RGB in [0, 1]) at which a neighbouring voxel's say in a label is down to 1/e."""
+FEWEST_NEIGHBOURS = 4
+"""Of 26; a dense surface has about 8. With fewer, parts of a mask are connected over coarser cells."""
+COARSEST = 8
 _MAX_CELLS = 2**62
 
 
@@ -118,6 +122,7 @@ class Region:
         mean = np.clip(mean, low + 1e-4, low + TRAINED_VOXEL - 1e-4).astype(np.float32)
         self.points = Points(torch.from_numpy(mean).to(device))
         self._table = neighbour_table(torch.from_numpy(np.pad(cells, ((0, 0), (1, 0)))), 3)
+        self._links = _links(torch.from_numpy(cells), self._table)
         self.rgb = None
         colours = None
         if scene.colors is not None:
@@ -144,23 +149,50 @@ class Region:
     def connected(self, mask: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         """The parts of a voxel mask (V,) bool that touch one of the places `at` (K, 3) in the region's frame.
 
-        Parts are connected over the 26-neighbourhood; a part touches a place within two voxels of it. Where none
-        does, the mask stays as it is.
+        Parts are connected over the 26-neighbourhood, of cells as coarse as the scan is sparse; a part touches a place
+        within two of them. Where none does, the mask stays as it is.
         """
-        on = mask.cpu()
+        links = self._links
+        on = torch.zeros(len(links.table), dtype=torch.bool)
+        on[links.cell_of[mask.cpu()]] = True
         rows = on.nonzero().squeeze(1)
-        before = self._table[rows, :13].to(torch.int64)
+        before = links.table[rows, :13].to(torch.int64)
         linked = torch.cat([on, on.new_zeros(1)])[before]
         edges = (rows.unsqueeze(1).expand_as(before)[linked].numpy(), before[linked].numpy())
         graph = coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(len(on), len(on)))
         part = torch.from_numpy(connected_components(graph, directed=False)[1])
-        near = (torch.cdist(at, self.points.xyz) < 2.2 * TRAINED_VOXEL).any(0).cpu()
-        touched = torch.unique(part[near & on])
-        return (on & torch.isin(part, touched)).to(mask.device) if len(touched) else mask
+        part = part[links.cell_of].to(mask.device)
+        near = (torch.cdist(at, self.points.xyz) < 2.2 * TRAINED_VOXEL * links.factor).any(0)
+        touched = torch.unique(part[near & mask])
+        return mask & torch.isin(part, touched) if len(touched) else mask
 
     def locate(self, positions: np.ndarray) -> torch.Tensor:
         """Scan coordinates (K, 3) float64 metres in the region's frame and scale, float32."""
         return torch.from_numpy(((positions - self.frame) * self.scale).astype(np.float32)).to(self.points.xyz.device)
+
+
+@dataclass(frozen=True)
+class _Links:
+    """What parts of a mask are connected over: cells of `factor` voxels, the cell (V,) of each voxel, and the 27
+    neighbours (C, 27) of each cell."""
+
+    factor: int
+    cell_of: torch.Tensor
+    table: torch.Tensor
+
+
+def _links(cells: torch.Tensor, table: torch.Tensor) -> _Links:
+    """The finest cells at which most have FEWEST_NEIGHBOURS: voxels (V, 3) themselves where a scan is dense.
+
+    Far from a laser scanner points lie farther apart than voxels are wide, and every voxel is on its own.
+    """
+    factor, cell_of = 1, torch.arange(len(cells))
+    while int(((table < len(table)).sum(1) - 1).median()) < FEWEST_NEIGHBOURS and factor < COARSEST:
+        factor *= 2
+        coarse = torch.div(cells, factor, rounding_mode="floor")
+        rows, cell_of, _ = unique_rows(torch.nn.functional.pad(coarse.to(torch.int64), (1, 0)))
+        table = neighbour_table(rows.to(torch.int32), 3)
+    return _Links(factor, cell_of, table)
 
 
 def _interpolation(cells, table, voxel_of, xyz, voxel_rgb, rgb) -> tuple[torch.Tensor, torch.Tensor]:
