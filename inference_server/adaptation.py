@@ -6,7 +6,8 @@ labels, the first prediction is a dense one, and weights that matter for what th
 Every call starts from the given weights and sees all clicks, so what comes of it depends on nothing else.
 
 Ours: a network that has learnt to obey the clicks it is shown gets them right already and learns nothing from them.
-So each step shows it the first few clicks only, and asks for all: what it learns is what the artist had to correct.
+So each step shows it the first few positive clicks only and asks for all: it learns how far the object goes on from
+where it was first clicked. Negative clicks are always shown: a network that had to do without them would shrink masks.
 """
 
 from dataclasses import dataclass
@@ -25,13 +26,13 @@ from .scene import TRAINED_VOXEL
 class AdaptationConfig:
     """How a network adapts. lam(bda) is the paper's; the rest is ours, chosen on validation scans (docs/evaluation.md).
 
-    held_out: show the first clicks only and ask for all, instead of showing all.
+    held_out: show the first positive clicks only and ask for all, instead of showing all.
     """
 
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     lam: float = 0.1
-    gamma: float = 30.0
-    steps: int = 10
+    gamma: float = 1.0
+    steps: int = 5
     held_out: bool = True
 
 
@@ -55,9 +56,9 @@ class Example:
     inputs: str
     dtype: torch.dtype
 
-    def features(self, shown: int | None = None) -> Tensor:
-        """The network's input (V, C), with the first so many clicks or with all."""
-        clicks = ClickTensors(self.clicks.xyz[:shown], self.clicks.positive[:shown])
+    def features(self, shown: Tensor | None = None) -> Tensor:
+        """The network's input (V, C); shown: (K,) bool, the clicks that it sees, all where left out."""
+        clicks = self.clicks if shown is None else ClickTensors(self.clicks.xyz[shown], self.clicks.positive[shown])
         return encode_inputs(self.inputs, self.points.xyz, self.rgb, clicks, TRAINED_VOXEL).to(self.dtype)
 
     def labels(self) -> tuple[Tensor, Tensor]:
@@ -69,7 +70,7 @@ class Example:
 
 
 def log_odds(
-    model: nn.Module, example: Example, parameters: dict[str, Tensor] | None = None, shown: int | None = None
+    model: nn.Module, example: Example, parameters: dict[str, Tensor] | None = None, shown: Tensor | None = None
 ) -> Tensor:
     """Object against background, (V,) float32; parameters by name replace the model's own; `shown` as in features."""
     return network_scores(model, example.points, example.features(shown), parameters)
@@ -92,10 +93,10 @@ def follow_clicks(
       CE at the clicked voxels (mean over clicks) + (1 - lambda) BCE to the first prediction
       + gamma sum_i Omega_i (theta_i - theta*_i)^2.
     importance: Omega by parameter name; a parameter that is not in it is left alone. Batch norms must be folded or
-    in evaluation mode: their statistics are not touched. Where nothing can be held out (a first click), nothing is
-    changed.
+    in evaluation mode: their statistics are not touched. Where nothing can be held out (a single positive click),
+    nothing is changed.
     """
-    parts = _parts(example.clicks.positive.tolist()) if config.held_out else [None]
+    parts = _parts(example.clicks.positive) if config.held_out else [None]
     start = {name: value.detach().float() for name, value in model.named_parameters() if name in importance}
     if not parts or not config.steps or not len(example.clicks.positive):
         return start
@@ -140,6 +141,7 @@ class _Adam:
             value.grad = None
 
 
-def _parts(positive: list[bool]) -> list[int]:
-    """How many of the first clicks to show, step by step: all but the last first; one is on the object always."""
-    return [shown for shown in range(len(positive) - 1, 0, -1) if any(positive[:shown])]
+def _parts(positive: Tensor) -> list[Tensor]:
+    """What to show, step by step: (K,) bool, all but the last positive click, all but the last two, ..., the first."""
+    order = positive.cumsum(0)
+    return [~positive | (order <= shown) for shown in range(int(positive.sum()) - 1, 0, -1)]

@@ -12,6 +12,7 @@ from .errors import UserError
 from .interpolation import Interpolation
 from .models.points import Points
 from .sparse.kernel_maps import neighbour_table
+from .sparse.voxels import unique_rows
 
 TRAINED_VOXEL = 0.05
 """Voxel size in metres that networks are trained at; other working resolutions are scaled to it."""
@@ -24,6 +25,9 @@ _MAP_BYTES = 420
 """Memory of a voxel in the kernel maps of a U-Net, all levels together, about."""
 _PART = 1_000_000
 """Points that are looked at together while a scan is sorted, so that nothing of its whole size is made in between."""
+FEWEST_NEIGHBOURS = 4
+"""Of 26; a dense surface has about 8. With fewer, parts of a mask are connected over coarser cells."""
+COARSEST = 8
 _MAX_CELLS = 2**62
 
 
@@ -160,6 +164,7 @@ class Region:
         mean = np.clip(mean, low + 1e-4, low + TRAINED_VOXEL - 1e-4).astype(np.float32)
         self.points = Points(torch.from_numpy(mean).to(device))
         self._table = neighbour_table(torch.from_numpy(np.pad(cells, ((0, 0), (1, 0)))), 3)
+        self._links = _links(torch.from_numpy(cells), self._table)
         self.rgb = colours = None
         if scene.colors is not None:
             colours = np.concatenate([scene.colors[part] for part in slices]).astype(np.float32) / 255
@@ -194,23 +199,50 @@ class Region:
     def connected(self, mask: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         """The parts of a voxel mask (V,) bool that touch one of the places `at` (K, 3) in the region's frame.
 
-        Parts are connected over the 26-neighbourhood; a part touches a place within two voxels of it. Where none
-        does, the mask stays as it is.
+        Parts are connected over the 26-neighbourhood, of cells as coarse as the scan is sparse; a part touches a place
+        within two of them. Where none does, the mask stays as it is.
         """
-        on = mask.cpu()
+        links = self._links
+        on = torch.zeros(len(links.table), dtype=torch.bool)
+        on[links.cell_of[mask.cpu()]] = True
         rows = on.nonzero().squeeze(1)
-        before = self._table[rows, :13].to(torch.int64)
+        before = links.table[rows, :13].to(torch.int64)
         linked = torch.cat([on, on.new_zeros(1)])[before]
         edges = (rows.unsqueeze(1).expand_as(before)[linked].numpy(), before[linked].numpy())
         graph = coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(len(on), len(on)))
         part = torch.from_numpy(connected_components(graph, directed=False)[1])
-        near = (torch.cdist(at, self.points.xyz) < 2.2 * TRAINED_VOXEL).any(0).cpu()
-        touched = torch.unique(part[near & on])
-        return (on & torch.isin(part, touched)).to(mask.device) if len(touched) else mask
+        part = part[links.cell_of].to(mask.device)
+        near = (torch.cdist(at, self.points.xyz) < 2.2 * TRAINED_VOXEL * links.factor).any(0)
+        touched = torch.unique(part[near & mask])
+        return mask & torch.isin(part, touched) if len(touched) else mask
 
     def locate(self, positions: np.ndarray) -> torch.Tensor:
         """Scan coordinates (K, 3) float64 metres in the region's frame and scale, float32."""
         return torch.from_numpy(((positions - self.frame) * self.scale).astype(np.float32)).to(self.points.xyz.device)
+
+
+@dataclass(frozen=True)
+class _Links:
+    """What parts of a mask are connected over: cells of `factor` voxels, the cell (V,) of each voxel, and the 27
+    neighbours (C, 27) of each cell."""
+
+    factor: int
+    cell_of: torch.Tensor
+    table: torch.Tensor
+
+
+def _links(cells: torch.Tensor, table: torch.Tensor) -> _Links:
+    """The finest cells at which most have FEWEST_NEIGHBOURS: voxels (V, 3) themselves where a scan is dense.
+
+    Far from a laser scanner points lie farther apart than voxels are wide, and every voxel is on its own.
+    """
+    factor, cell_of = 1, torch.arange(len(cells))
+    while int(((table < len(table)).sum(1) - 1).median()) < FEWEST_NEIGHBOURS and factor < COARSEST:
+        factor *= 2
+        coarse = torch.div(cells, factor, rounding_mode="floor")
+        rows, cell_of, _ = unique_rows(torch.nn.functional.pad(coarse.to(torch.int64), (1, 0)))
+        table = neighbour_table(rows.to(torch.int32), 3)
+    return _Links(factor, cell_of, table)
 
 
 class _VoxelKeys:

@@ -199,3 +199,15 @@ def test_parts_that_no_click_touches_are_told_apart():
     left = torch.from_numpy(scene.cells[:, 0] * 0.05 + scene.origin[0] < 1.0)
     assert torch.equal(region.connected(mask, at), left)
     assert region.connected(mask, region.locate(np.array([[1.0, 0.2, 0.0]]))).all()
+
+
+def test_where_points_lie_farther_apart_than_voxels_parts_hold_together_over_coarser_cells():
+    # two squares of 2 m, a point every 15 cm, with 2 m between them: no voxel of 5 cm has a neighbour
+    x, y = np.meshgrid(np.arange(0, 2, 0.15), np.arange(0, 2, 0.15))
+    square = np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)])
+    positions = np.concatenate([square, square + [4, 0, 0]]).astype(np.float32)
+    scene = Scene(positions, None, 0.05)
+    region = scene.region(whole(scene), CPU)
+    left = torch.from_numpy(scene.points[scene.starts[:-1], 0] + scene.origin[0] < 3)
+    kept = region.connected(torch.ones(len(left), dtype=torch.bool), region.locate(np.array([[0.9, 0.9, 0.0]])))
+    assert torch.equal(kept, left)

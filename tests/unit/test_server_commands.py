@@ -86,6 +86,21 @@ def test_the_servers_mask_is_the_predictors(served):
     assert {"network", "region", "server", "wire"} <= set(first.timing)
 
 
+def test_a_client_can_ask_that_the_network_adapts_to_its_clicks(served):
+    room, clicks = a_room(), [*CLICKS, Click((1.7, 1.7, 0.3), True, -1)]
+    predictor = Predictor(device="cpu")
+    predictor.set_scene(room.positions, room.colors, 0.1)
+    expected = predictor.predict(clicks, adapt=True)
+    with connected(served) as client:
+        scene = client.put_scene(room.positions, room.colors)
+        ask = {"voxel_size": 0.1, "probabilities": True}
+        adapted = client.wait(client.predict(scene, "box", clicks, options={"adapt": True}, **ask), 60)
+        plain = client.wait(client.predict(scene, "box", clicks, **ask), 60)
+    assert (adapted.probabilities == expected.probabilities).all()
+    assert (plain.probabilities != adapted.probabilities).any()
+    assert adapted.timing["adaptation"] > 0
+
+
 def test_a_scan_without_colours(served):
     room = a_room()
     with connected(served) as client:
