@@ -2,9 +2,17 @@
 
 import bpy
 
-from . import click, export, objects, server, view_click
+from . import click, export, finish, left, objects, server, view_click
 
-CLASSES = (*click.CLASSES, *view_click.CLASSES, *objects.CLASSES, *export.CLASSES, *server.CLASSES)
+CLASSES = (
+    *click.CLASSES,
+    *view_click.CLASSES,
+    *objects.CLASSES,
+    *finish.CLASSES,
+    *left.CLASSES,
+    *export.CLASSES,
+    *server.CLASSES,
+)
 
 
 def register() -> None:

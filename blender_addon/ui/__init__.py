@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import menus, panel
+from . import finish, menus, panel
 
-CLASSES = panel.CLASSES
+CLASSES = (*panel.CLASSES, *finish.CLASSES)
 
 
 def register() -> None:

@@ -31,6 +31,7 @@ def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> li
     settings = bpy.context.preferences.addons[PACKAGE].preferences
     settings.address, settings.start_server = address, False
     session = importlib.import_module(f"{PACKAGE}.session.session").session
+    edits = importlib.import_module(f"{PACKAGE}.session.edits")
     points = np.load(scan)
     mesh = bpy.data.meshes.new("scan")
     mesh.vertices.add(len(points["positions"]))
@@ -57,7 +58,7 @@ def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> li
         item = mesh.scanpick.active_item()
         if not item.vertices:
             raise SystemExit(session.notices[mesh.session_uid].text)
-        timing = session.answers[mesh.session_uid, item.number].timing
+        timing = session.answers.of(mesh.session_uid, edits.shown_state(mesh).get(item.number)).timing
         rows.append({**timing, "total": total, "mask": item.vertices})
         bpy.ops.scanpick.object_delete()
         bpy.ops.ed.undo_push(message="Next")

@@ -1,0 +1,77 @@
+"""Objects that started from a mask made elsewhere: what the network is told of it, and what of its answer counts.
+
+Clicks correct such a mask: where no click speaks it stays as it was. The network is given a few places within it as
+clicks, and its answer differs from the mask in pieces; a piece counts where a click of that sign is on it.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..scan import vertex_set
+from ..scan.neighbours import Neighbours
+from . import edits
+from .state import ObjectState
+
+SEEDS = 4
+SAMPLE = 2000
+ROUNDS = 8
+REACH = 2
+"""Steps from a click to the piece that it is about: the artist clicks beside it as often as on it."""
+
+
+def members(known: ObjectState, count: int) -> np.ndarray:
+    """bool (count,): the mask that the object started from; empty where it started with a click."""
+    inside = np.zeros(count, dtype=bool)
+    for start in known.starts:
+        if start.vertices == count:
+            inside[vertex_set.unpack(start.members)] = True
+    return inside
+
+
+def clicks_only(known: ObjectState) -> ObjectState:
+    """The object as if nothing had been done by hand."""
+    return replace(known, actions=known.presses)
+
+
+def seeds(known: ObjectState, positions: np.ndarray) -> np.ndarray:
+    """Vertices well inside the started mask, int64 (K <= SEEDS,), that are sent as clicks before the artist's own.
+
+    They are the vertices nearest to the middles of the mask's parts (k-means of Lloyd, 1982), the same at any time.
+
+    Args:
+        positions: float (N, 3); vertices without a position are passed over.
+    """
+    inside = np.flatnonzero(members(known, len(positions)))
+    inside = inside[np.isfinite(positions[inside]).all(axis=1)]
+    if not inside.size:
+        return inside
+    sample = inside[:: max(1, len(inside) // SAMPLE)]
+    cloud = positions[sample].astype(np.float64)
+    middles = cloud[vertex_set.spread(cloud, SEEDS)]
+    for _ in range(ROUNDS):
+        nearest = np.argmin(((cloud[:, None] - middles) ** 2).sum(axis=2), axis=1)
+        parts = [cloud[nearest == part] for part in range(len(middles))]
+        middles = np.array([part.mean(axis=0) for part in parts if len(part)])
+    return np.unique([sample[((cloud - middle) ** 2).sum(axis=1).argmin()] for middle in middles])
+
+
+def corrected(known: ObjectState, predicted: np.ndarray, neighbours: Neighbours) -> np.ndarray:
+    """The mask that the object started from, with those pieces of the network's corrections that a click asked for.
+
+    Args:
+        predicted: bool (N,).
+    """
+    base = members(known, len(predicted))
+    clicked = edits.pins_of(clicks_only(known), len(predicted))
+    result = base.copy()
+    for sign, differs in ((1, predicted & ~base), (-1, base & ~predicted)):
+        said = clicked == sign
+        if not said.any() or not differs.any():
+            continue
+        for _ in range(REACH):
+            said = neighbours.grow(said)
+        pieces = neighbours.pieces(differs)
+        asked = np.unique(pieces[said & differs])
+        result[np.isin(pieces, asked) & differs] = sign > 0
+    return result
