@@ -2,12 +2,13 @@
 
 import bpy
 
-from . import click, export, finish, left, objects, server, view_click
+from . import click, export, finish, left, objects, server, start, view_click
 
 CLASSES = (
     *click.CLASSES,
     *view_click.CLASSES,
     *objects.CLASSES,
+    *start.CLASSES,
     *finish.CLASSES,
     *left.CLASSES,
     *export.CLASSES,

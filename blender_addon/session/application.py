@@ -196,6 +196,29 @@ def write_by_hand(
     return plan.result
 
 
+def write_start(
+    geometry: Geometry,
+    number: int,
+    members: np.ndarray,
+    noticed: Noticed,
+    changes: list[journal.Change],
+    in_place: bool,
+) -> Result:
+    """Begin an object with a mask made elsewhere, bool (N,). The caller pushes the undo step.
+
+    Args:
+        changes: the object's creation.
+        in_place: the mask is there already under the object's name; its weights stay as they are.
+    """
+    plan = _plan(geometry, number, noticed, changes, lambda inside, known: members.copy())
+    if in_place:
+        held_back = np.flatnonzero(members & ~plan.wanted)
+        plan.differences[0] = masks.Difference(plan.differences[0].name, np.empty(0, dtype=np.int64), held_back)
+    start = {"members": vertex_set.pack(np.flatnonzero(plan.wanted)), "n": geometry.count}
+    _write(geometry, plan, [*noticed.changes, *changes, ("start", number, start)])
+    return plan.result
+
+
 def mask_of(geometry: Geometry, number: int, noticed: Noticed) -> np.ndarray:
     """bool (N,): the object's mask now."""
     state = journal.preview(journal.state(geometry), noticed.changes)

@@ -44,9 +44,9 @@ def palette_color(number: int) -> tuple[float, float, float]:
 
 
 def creation(state: ScanState, obj: bpy.types.Object, name: str = "") -> journal.Change:
-    """The journal entry of a new object with a name that is free among objects and vertex groups."""
+    """The journal entry of a new object with a name that is free among objects, groups, attributes."""
     number = state.last_number + 1
-    taken = {o.name for o in state.objects} | set(_mask_names(obj))
+    taken = {o.name for o in state.objects} | set(_mask_names(obj)) | {a.name for a in obj.data.attributes}
     color = [round(c, 4) for c in palette_color(number)]
     return "create", number, {"name": free_name(name or f"Object {number}", taken), "color": color}
 

@@ -260,7 +260,7 @@ class Session:
         known = self._previewed(geometry, pending)
         mask = application.decided(on_vertices, known.threshold)
         if neighbours is not None:
-            mask = starts.corrected(known, mask, neighbours)
+            mask = starts.corrected(known, mask, neighbours, pending.scan)
         result = application.apply_mask(geometry, pending.number, mask, noticed, pending.changes, pending.label)
         self.pending.items.remove(pending)
         self.groups_read[pending.data_uid] = groups_version

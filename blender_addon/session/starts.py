@@ -10,6 +10,7 @@ import numpy as np
 
 from ..scan import vertex_set
 from ..scan.neighbours import Neighbours
+from ..scan.scan import Scan
 from . import edits
 from .state import ObjectState
 
@@ -56,8 +57,11 @@ def seeds(known: ObjectState, positions: np.ndarray) -> np.ndarray:
     return np.unique([sample[((cloud - middle) ** 2).sum(axis=1).argmin()] for middle in middles])
 
 
-def corrected(known: ObjectState, predicted: np.ndarray, neighbours: Neighbours) -> np.ndarray:
+def corrected(known: ObjectState, predicted: np.ndarray, neighbours: Neighbours, scan: Scan) -> np.ndarray:
     """The mask that the object started from, with those pieces of the network's corrections that a click asked for.
+
+    A negative click takes away only what is nearer to it than to the seeds and the positive clicks: else doubts of
+    the network far off would go with it.
 
     Args:
         predicted: bool (N,).
@@ -65,13 +69,32 @@ def corrected(known: ObjectState, predicted: np.ndarray, neighbours: Neighbours)
     base = members(known, len(predicted))
     clicked = edits.pins_of(clicks_only(known), len(predicted))
     result = base.copy()
-    for sign, differs in ((1, predicted & ~base), (-1, base & ~predicted)):
-        said = clicked == sign
-        if not said.any() or not differs.any():
-            continue
-        for _ in range(REACH):
-            said = neighbours.grow(said)
-        pieces = neighbours.pieces(differs)
-        asked = np.unique(pieces[said & differs])
-        result[np.isin(pieces, asked) & differs] = sign > 0
+    gained = _asked_for(predicted & ~base, clicked > 0, neighbours)
+    lost = _asked_for(base & ~predicted, clicked < 0, neighbours)
+    result[gained] = True
+    positive = [point.position for press in known.presses if press.positive for point in press.points]
+    negative = [point.position for press in known.presses if not press.positive for point in press.points]
+    kept_by = [*positive, *scan.raw[seeds(known, scan.raw)].tolist()]
+    vertices = np.flatnonzero(lost)
+    nearer = _distance(scan, vertices, negative) < _distance(scan, vertices, kept_by)
+    result[vertices[nearer]] = False
     return result
+
+
+def _asked_for(differs: np.ndarray, said: np.ndarray, neighbours: Neighbours) -> np.ndarray:
+    """bool (N,): the pieces of `differs` that are within reach of the clicks `said`."""
+    if not said.any() or not differs.any():
+        return np.zeros(len(differs), dtype=bool)
+    for _ in range(REACH):
+        said = neighbours.grow(said)
+    pieces = neighbours.pieces(differs)
+    return differs & np.isin(pieces, np.unique(pieces[said & differs]))
+
+
+def _distance(scan: Scan, vertices: np.ndarray, places: list[tuple[float, float, float]]) -> np.ndarray:
+    """Metres (squared) from each vertex to the nearest of `places`, in the mesh's coordinates; infinite without."""
+    nearest = np.full(len(vertices), np.inf)
+    for place in places:
+        away = (scan.raw[vertices] - np.asarray(place)) @ scan.to_world.T
+        nearest = np.minimum(nearest, (away**2).sum(axis=1))
+    return nearest

@@ -40,6 +40,6 @@ def moved(item: bpy.types.PropertyGroup) -> None:
     mask = application.decided(answer.probabilities, value)
     if known.starts:
         voxel_size = journal.state(geometry).voxel_size
-        mask = starts.corrected(known, mask, surroundings.of(scan, voxel_size))
+        mask = starts.corrected(known, mask, surroundings.of(scan, voxel_size), scan)
     changes = [("set", known.number, {"threshold": value})]
     application.write_mask(geometry, known.number, mask, application.Noticed(), changes)

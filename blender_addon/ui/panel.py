@@ -102,6 +102,7 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("scanpick.object_duplicate", text="Duplicate", icon="DUPLICATE")
         row.operator("scanpick.object_merge", text="Merge Down", icon="AUTOMERGE_ON")
+        layout.operator("scanpick.object_from_group", text="From Vertex Group…", icon="GROUP_VERTEX")
         layout.prop(scan, "overlap")
 
 
