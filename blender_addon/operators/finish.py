@@ -9,9 +9,9 @@ from bpy.props import FloatProperty, IntProperty
 from ..scan import neighbours
 from ..scan.geometry import Geometry, selected_vertices
 from ..scan.neighbours import Neighbours
-from ..session import application, edits, journal, starts, surroundings
+from ..session import edits, finishing, journal, starts
 from ..session.application import ApplicationError
-from ..session.background import in_background
+from ..session.finishing import Work
 from ..session.session import redraw, session
 from ..session.state import ObjectState
 from .click import target
@@ -25,28 +25,22 @@ class _ByHand(InSteps):
     """An operator that changes the chosen object's mask."""
 
     def steps(self, context: bpy.types.Context) -> Iterator[None]:
-        """Reads, computes in a thread, and writes in the end. Raises ApplicationError, ScanError."""
         obj = scan_object(context)
-        geometry = Geometry(obj)
+        uid = obj.data.session_uid
         number, changes = self.object_and_changes(context)
-        if session.pending.of_object(geometry.data.session_uid, number):
-            raise ApplicationError("A mask is still on its way: wait for it, or take the click back.")
-        known = journal.preview(journal.state(geometry), changes).get(number)
-        if known.locked:
-            raise ApplicationError(f"“{known.name}” is locked: unlock it to change it.")
-        before = journal.revision(geometry)
-        uids = obj.session_uid, geometry.data.session_uid
-        noticed = yield from session.noticing(geometry)
-        mask = application.mask_of(geometry, number, noticed)
-        wanted = yield from self.wanted(context, obj, known, mask)
-        geometry = application.geometry_of(*uids)
-        if geometry.count != len(mask) or journal.revision(geometry) != before:
-            raise ApplicationError("The mask changed in the meantime, so nothing was done: do it again.")
-        result = application.write_by_hand(geometry, number, wanted, noticed, changes)
+
+        def work(known: ObjectState, mask: np.ndarray) -> Work:
+            return self.wanted(context, obj, known, mask)
+
+        known, result = yield from finishing.change_by_hand(obj, number, changes, work)
         self._told = f"{known.name}: {result.vertices:,} vertices (+{result.added:,}, -{result.removed:,})"
         if result.protected:
             self._told += f"; {result.protected:,} of locked objects or hidden were left as they are"
-        session.notice(uids[1], "INFO", self._told + ".")
+        session.notice(uid, "INFO", self._told + ".")
+
+    def wanted(self, context: bpy.types.Context, obj: bpy.types.Object, known: ObjectState, mask: np.ndarray) -> Work:
+        """Yields until the mask as it shall be is there."""
+        raise NotImplementedError
 
     def object_and_changes(self, context: bpy.types.Context) -> tuple[int, list[journal.Change]]:
         return active_known(context)[1].number, []
@@ -73,16 +67,8 @@ class _Finish(_ByHand):
             cls.poll_message_set("This object has no mask yet: click on it first")
         return bool(item.vertices) and not item.locked
 
-    def wanted(
-        self, context: bpy.types.Context, obj: bpy.types.Object, known: ObjectState, mask: np.ndarray
-    ) -> Iterator[None]:
-        scan = session.scan_of(obj, context.scene)
-        voxel_size = journal.state(Geometry(obj)).voxel_size or scan.proposal.voxel_size
-
-        def work() -> np.ndarray:
-            return self.finish(surroundings.of(scan, voxel_size), mask, known)
-
-        return (yield from in_background(work))
+    def wanted(self, context: bpy.types.Context, obj: bpy.types.Object, known: ObjectState, mask: np.ndarray) -> Work:
+        return finishing.among_neighbours(obj, context.scene, lambda around: self.finish(around, mask, known))
 
     def finish(self, around: Neighbours, mask: np.ndarray, known: ObjectState) -> np.ndarray:
         """The mask as it shall be, bool (N,). Runs in a thread."""
@@ -171,9 +157,7 @@ class _Selection(_ByHand):
             return False
         return True
 
-    def wanted(
-        self, context: bpy.types.Context, obj: bpy.types.Object, known: ObjectState, mask: np.ndarray
-    ) -> Iterator[None]:
+    def wanted(self, context: bpy.types.Context, obj: bpy.types.Object, known: ObjectState, mask: np.ndarray) -> Work:
         with Geometry(obj).snapshot() as data:
             chosen = selected_vertices(data)
         if not chosen.size:

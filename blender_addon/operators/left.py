@@ -10,8 +10,7 @@ from mathutils import Vector
 from ..overlay import settings
 from ..scan import masks
 from ..scan.geometry import Geometry
-from ..session import application, journal, surroundings
-from ..session.background import in_background
+from ..session import application, finishing
 from ..session.session import redraw, session
 from .common import fail, poll_scan, scan_object
 from .steps import InSteps
@@ -51,11 +50,9 @@ class SCANPICK_OT_next_left(InSteps, bpy.types.Operator):
         self._told = ""
         obj = scan_object(context)
         self._uids = obj.session_uid, obj.data.session_uid
-        geometry = Geometry(obj)
         scan = session.scan_of(obj, context.scene)
-        voxel_size = journal.state(geometry).voxel_size or scan.proposal.voxel_size
-        left = masks.read_instance(geometry) == masks.NONE
-        pieces = yield from in_background(lambda: surroundings.of(scan, voxel_size).pieces(left))
+        left = masks.read_instance(Geometry(obj)) == masks.NONE
+        pieces = yield from finishing.among_neighbours(obj, context.scene, lambda around: around.pieces(left))
         obj = application.geometry_of(*self._uids).obj
         large = large_pieces(pieces)
         if not large:

@@ -105,7 +105,7 @@ class CellNeighbours:
         shape = places.max(axis=0) + 3  # with an empty border, so that a step aside never ends on the other side
         keys = ((places[:, 0] + 1) * shape[1] + places[:, 1] + 1) * shape[2] + places[:, 2] + 1
         occupied, numbers = _number(keys[valid], int(np.prod(shape)))
-        self.cells = len(occupied)
+        self.count, self.cells = len(points), len(occupied)
         self._cell = np.full(len(points), self.cells, dtype=np.int32)  # one more, empty, for those without a place
         self._cell[valid] = numbers
         self._offset = (scaled - places - 0.5).astype(np.float32)  # from the middle of the cell, -0.5 to 0.5

@@ -4,14 +4,9 @@ The add-on runs in a Blender without a window, the server in its own process wit
 """
 
 import json
-import os
 import platform
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +17,9 @@ from rich.table import Table
 
 from ..errors import UserError
 from ..files import replacing
-from ..wire.client import Client, Click, RequestError
+from ..wire.client import Click, Client, RequestError
+from . import blender as blender_half
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LARGEST_IN_BLENDER = 5_000_000
 STAGES = ("network", "server rest", "wire", "Blender")
 
@@ -95,25 +90,13 @@ def _plane(rng: np.random.Generator, count: int, u: tuple, v: tuple, origin: tup
 def measure(count: int, clicks: int, device: str, weights: str, blender: Path | None, scratch: Path) -> dict:
     """Median seconds by stage of a click on a scan of `count` vertices. Raises UserError."""
     positions, colors, vertex = room(count)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    arguments = ["serve", "--address", address, "--device", device, "--weights", weights, "--threads", "1"]
-    log = scratch / "server.log"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "inference_server", *arguments, "--log", str(scratch / "serve.log")],
-            cwd=REPOSITORY, env=environment, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    try:
-        about = _about(address, server, log)
+    with blender_half.server(device, weights, scratch) as (address, about):
         if count > LARGEST_IN_BLENDER:
             runs = _without_blender(address, positions, colors, vertex, clicks)
         else:
-            runs = _in_blender(address, positions, colors, vertex, clicks, blender, scratch)
-    finally:
-        server.terminate()
-        server.wait()
+            scan = scratch / f"scan_{count}.npz"
+            np.savez(scan, positions=positions, colors=colors)
+            runs = blender_half.run("inside_click.py", blender, scratch, scan, address, str(vertex), str(clicks))
     stages = [_stages(run) for run in runs]
     row = {"points": count, "mask": runs[-1]["mask"], "clicks": len(runs), **about}
     row["seconds"] = {
@@ -136,19 +119,6 @@ def _stages(run: dict) -> dict[str, float | None]:
     }
 
 
-def _about(address: str, server: subprocess.Popen, log: Path) -> dict[str, str]:
-    client = Client(address)
-    until = time.monotonic() + 120
-    while client.server is None or not client.server.ready:
-        client.poll(50)
-        if server.poll() is not None or time.monotonic() > until:
-            words = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-            raise UserError(f"The server did not start: {words}")
-    about = {"device": client.server.device, "model": client.server.model, "engine": client.server.engine}
-    client.close()
-    return about
-
-
 def _without_blender(
     address: str, positions: np.ndarray, colors: np.ndarray, vertex: int, clicks: int
 ) -> list[dict]:
@@ -166,61 +136,6 @@ def _without_blender(
     finally:
         client.close()
     return runs[1:]
-
-
-def _in_blender(
-    address: str,
-    positions: np.ndarray,
-    colors: np.ndarray,
-    vertex: int,
-    clicks: int,
-    blender: Path | None,
-    scratch: Path,
-) -> list[dict]:
-    sys.path.insert(0, str(REPOSITORY))
-    from installer import bpy_environments
-    from installer.console import InstallError
-    from installer.extension import fits, manifest_range
-    from tools.build_extension import BuildError, build
-
-    try:
-        program = blender or bpy_environments.first_environment()
-        zips = build(scratch / "zips")
-    except (InstallError, BuildError) as error:
-        raise UserError(str(error)) from error
-    version = _version(program)
-    fitting = [z for z in zips if fits(manifest_range(z), version)]
-    if not fitting:
-        raise UserError(f"{program} is Blender {version}: the add-on runs in Blender 4.2 and newer.")
-    scan, out = scratch / f"scan_{len(positions)}.npz", scratch / "rows.json"
-    np.savez(scan, positions=positions, colors=colors)
-    script = [str(Path(__file__).with_name("inside_click.py"))]
-    if not program.name.lower().startswith("python"):
-        script = ["--background", "--python-exit-code", "1", "--python", *script, "--"]
-    arguments = [str(scan), str(fitting[0]), address, str(vertex), str(clicks), str(out)]
-    environment = {**os.environ, "HOME": str(scratch), "BLENDER_USER_RESOURCES": str(scratch / "blender")}
-    out.unlink(missing_ok=True)
-    done = subprocess.run(
-        [str(program), *script, *arguments], env=environment, capture_output=True, text=True, errors="replace"
-    )
-    if not out.exists():
-        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise UserError(f"The click in Blender failed: {said}")
-    return json.loads(out.read_text(encoding="utf-8"))
-
-
-def _version(program: Path) -> tuple[int, int, int]:
-    if program.name.lower().startswith("python"):
-        done = subprocess.run(
-            [str(program), "-c", "import bpy; print(*bpy.app.version)"], capture_output=True, text=True
-        )
-        words = done.stdout.split()[-3:]
-    else:
-        done = subprocess.run([str(program), "--version"], capture_output=True, text=True)
-        words = done.stdout.split()[1].split(".") if done.stdout.startswith("Blender") else []
-    if len(words) != 3:
-        raise UserError(f"{program} is not a Blender that starts; give the program's own path to --blender.")
-    return tuple(int(word) for word in words)
 
 
 def _print(console: Console, rows: list[dict]) -> None:

@@ -2,9 +2,10 @@
 
 import typer
 
-from . import click, engine, wire
+from . import click, engine, seat, wire
 
 app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
 app.command("engine")(engine.command)
 app.command("wire")(wire.command)
 app.command("click")(click.command)
+app.command("seat")(seat.command)
