@@ -84,9 +84,12 @@ class SCANPICK_OT_object_from_group(InSteps, bpy.types.Operator):
                     change[2]["name"] = name
                 result = application.write_start(geometry, change[1], inside, noticed, [change], in_place=not copied)
                 kept += result.protected
-                noticed = Noticed()
-                made += 1
+                if result.vertices:
+                    noticed = Noticed()
+                    made += 1
             yield place / len(names)
+        if not made and kept:
+            raise ApplicationError("All its vertices belong to locked objects: unlock them first.")
         if not made:
             raise ApplicationError("There is no vertex in it (with a weight of 0.5 or more): choose another.")
         self._told = f"{made} objects were made" if made > 1 else f"“{name}” is an object now: click where it is wrong"

@@ -156,7 +156,25 @@ class CellNeighbours:
         return result
 
     def grow(self, mask: np.ndarray) -> np.ndarray:
-        return mask | self._decide(mask, lambda share: share > GROWN)
+        grown = mask | self._decide(mask, lambda share: share > GROWN)
+        return self._grow_specks(mask, grown)
+
+    def _grow_specks(self, mask: np.ndarray, grown: np.ndarray) -> np.ndarray:
+        """`grown` with what is within a cell's side of the middle of the mask's vertices in a cell: masks so small that
+        they are a minor share of all surroundings have to grow as well."""
+        counts = self._counts(mask)
+        sums = [np.bincount(self._cell[mask], self._offset[mask, axis], self.cells + 1) for axis in range(3)]
+        middles = (np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None]).astype(np.float32)
+        near = self._sum_around(counts) > 0
+        vertices = np.flatnonzero(near[self._cell] & ~grown)
+        cells, offsets = self._cell[vertices], self._offset[vertices]
+        joins = np.zeros(len(vertices), dtype=bool)
+        for row, step in zip(self._beside, _AROUND.astype(np.float32), strict=True):
+            there = row[cells]
+            away = middles[there] + step - offsets
+            joins |= (counts[there] > 0) & ((away * away).sum(axis=1) <= 1)
+        grown[vertices[joins]] = True
+        return grown
 
     def smooth(self, mask: np.ndarray) -> np.ndarray:
         return self._decide(mask, lambda share: share >= 0.5)

@@ -206,11 +206,15 @@ def write_start(
 ) -> Result:
     """Begin an object with a mask made elsewhere, bool (N,). The caller pushes the undo step.
 
+    Nothing is changed where locked objects have all of it.
+
     Args:
         changes: the object's creation.
         in_place: the mask is there already under the object's name; its weights stay as they are.
     """
     plan = _plan(geometry, number, noticed, changes, lambda inside, known: members.copy())
+    if not plan.result.vertices:
+        return plan.result
     if in_place:
         held_back = np.flatnonzero(members & ~plan.wanted)
         plan.differences[0] = masks.Difference(plan.differences[0].name, np.empty(0, dtype=np.int64), held_back)

@@ -59,6 +59,15 @@ def test_growing_and_shrinking_move_a_straight_border_by_a_cell():
     assert shrunk[X == 0].all(), "the scan's own edge is no border of the mask"
 
 
+def test_a_single_vertex_grows_to_a_disc():
+    around = neighbours.CellNeighbours(POINTS, CELL)
+    middle = int(np.argmin(np.hypot(X - 1.013, Y - 0.993)))
+    speck = np.arange(len(X)) == middle
+    away = np.hypot(X - X[middle], Y - Y[middle])[around.grow(speck)]
+    assert len(away) > 10 and away.max() <= CELL + 1e-6
+    assert not neighbours.shrink(around, speck).any()
+
+
 def test_growing_and_shrinking_by_faces_move_by_one_vertex():
     around = neighbours.FaceNeighbours(POINTS, faces())
     half = X < 0.99
