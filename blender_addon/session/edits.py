@@ -13,7 +13,7 @@ import numpy as np
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
 from . import journal, watch
-from .state import HandEdit, ObjectState, Press, ScanState, Start, free_name
+from .state import HandEdit, ObjectState, Press, ScanState, Start, fitting_name, free_name
 
 PALETTE = (
     (0.90, 0.35, 0.10),
@@ -48,7 +48,7 @@ def creation(state: ScanState, obj: bpy.types.Object, name: str = "") -> journal
     number = state.last_number + 1
     taken = {o.name for o in state.objects} | set(_mask_names(obj)) | {a.name for a in obj.data.attributes}
     color = [round(c, 4) for c in palette_color(number)]
-    return "create", number, {"name": free_name(name or f"Object {number}", taken), "color": color}
+    return "create", number, {"name": free_name(fitting_name(name) or f"Object {number}", taken), "color": color}
 
 
 def _mask_names(obj: bpy.types.Object) -> list[str]:
@@ -102,7 +102,7 @@ def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
     """Rename an object and its mask; returns the name it got (a free one)."""
     taken = {o.name for o in journal.state(geometry).objects if o.number != known.number}
     taken |= {name for name in _mask_names(geometry.obj) if name != known.name}
-    name = free_name(wanted.strip()[:60] or known.name, taken)
+    name = free_name(fitting_name(wanted) or known.name, taken)
     if name != known.name:
         masks.rename(geometry, known.name, name)
         journal.write(geometry, [("set", known.number, {"name": name})])

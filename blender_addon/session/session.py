@@ -121,7 +121,8 @@ class Session:
             for p in data["points"]
         ]
         self.pending.items.append(pending)
-        self.notice(data_uid, "WARNING" if scan.warning else "INFO", scan.warning)
+        warning = scans.warning_of(scan, obj)
+        self.notice(data_uid, "WARNING" if warning else "INFO", warning)
         return pending
 
     def _scene_key(self, obj: bpy.types.Object, scan: scans.Scan) -> str:
@@ -304,8 +305,8 @@ class Session:
         text = f"{known.name}: {result.vertices:,} vertices (+{result.added:,}, -{result.removed:,})"
         if result.protected:
             text += f"; {result.protected:,} of locked objects or hidden were left as they are"
-        level = "WARNING" if pending.scan.warning else "INFO"
-        self.notice(pending.data_uid, level, f"{text}. {pending.scan.warning}".rstrip())
+        warning = scans.warning_of(pending.scan, geometry.obj)
+        self.notice(pending.data_uid, "WARNING" if warning else "INFO", f"{text}. {warning}".rstrip())
 
     # Telling
 

@@ -221,6 +221,16 @@ def chain(revision: int, find: Callable[[int], Entry | None]) -> list[Entry]:
     return entries
 
 
+NAME_BYTES = 59
+"""Blender keeps 63 bytes of a vertex group's name, and a copy's number takes four."""
+
+
+def fitting_name(wanted: str) -> str:
+    """A name as Blender can keep it: in one line, and not cut within a letter."""
+    line = " ".join(wanted.split())
+    return line.encode("utf-8")[:NAME_BYTES].decode("utf-8", errors="ignore").strip()
+
+
 def free_name(wanted: str, taken: Iterable[str]) -> str:
     """`wanted`, or with the first free number behind it, as Blender names copies."""
     taken = set(taken)
