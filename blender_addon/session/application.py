@@ -81,6 +81,7 @@ def noticed_edits(geometry: Geometry, state: ScanState) -> Iterator[Noticed | No
             strangers.remove(renamed)
             members[known.name] = members[renamed]
             noticed.changes.append(("set", known.number, {"name": renamed}))
+            journal.renamed_by_hand(geometry)
     overlapped = _counts((members[name] for name in ours), geometry.count) > 1 if state.overlap else None
     for known in state.objects:
         if known.number in noticed.cleared:

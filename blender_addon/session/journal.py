@@ -111,9 +111,18 @@ def write(geometry: Geometry, changes: Iterable[Change]) -> int:
         parent = next_id
         next_id += 1
     geometry.write_revision(parent)
-    if geometry.is_mesh:
-        mirror.group_names[parent] = tuple(g.name for g in geometry.obj.vertex_groups)
+    _keep_group_names(geometry, parent)
     return parent
+
+
+def renamed_by_hand(geometry: Geometry) -> None:
+    """Groups were renamed since the current entry was written: undo back to it shall find the new names."""
+    _keep_group_names(geometry, revision(geometry))
+
+
+def _keep_group_names(geometry: Geometry, at: int) -> None:
+    if geometry.is_mesh:
+        _mirror(geometry.data).group_names[at] = tuple(g.name for g in geometry.obj.vertex_groups)
 
 
 def _says_the_same(change: Change, entry: Entry | None) -> bool:
