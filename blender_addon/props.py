@@ -3,7 +3,7 @@
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty
 
-from .session import edits
+from .session import edits, threshold
 
 
 class ScanpickJournalLine(bpy.types.PropertyGroup):
@@ -30,6 +30,10 @@ def _shown(item: "ScanpickObject", context: bpy.types.Context) -> None:
 
 def _lock_changed(item: "ScanpickObject", context: bpy.types.Context) -> None:
     edits.list_item_changed(item, "locked")
+
+
+def _threshold_changed(item: "ScanpickObject", context: bpy.types.Context) -> None:
+    threshold.moved(item)
 
 
 def _voxel_changed(scan: "ScanpickScan", context: bpy.types.Context) -> None:
@@ -65,6 +69,16 @@ class ScanpickObject(bpy.types.PropertyGroup):
         name="Lock",
         description="Keep the object as it is: clicks on it change nothing, and no other object takes its vertices",
         update=_lock_changed,
+    )
+    threshold: FloatProperty(
+        name="Threshold",
+        description="How sure the network has to be of a vertex: higher for less, lower for more. Vertices that you "
+        "clicked on or edited by hand stay as you had them",
+        subtype="FACTOR",
+        min=0.02,
+        max=0.98,
+        default=0.5,
+        update=_threshold_changed,
     )
     vertices: IntProperty(name="Vertices")
     clicks: IntProperty(name="Clicks")

@@ -2,12 +2,15 @@
 
 import bpy
 
-from . import click, export, labels, objects, scans, server, study, view_click
+from . import click, export, finish, labels, left, objects, scans, server, start, study, view_click
 
 CLASSES = (
     *click.CLASSES,
     *view_click.CLASSES,
     *objects.CLASSES,
+    *start.CLASSES,
+    *finish.CLASSES,
+    *left.CLASSES,
     *export.CLASSES,
     *labels.CLASSES,
     *scans.CLASSES,

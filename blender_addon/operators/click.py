@@ -8,7 +8,7 @@ from bpy.props import BoolProperty
 
 from ..scan import vertex_set
 from ..scan.geometry import Geometry, coordinates, selected_vertices
-from ..session import application, edits, handlers, journal
+from ..session import application, edits, handlers, journal, starts
 from ..session.session import ClickError, session
 from .common import active_known, fail, poll_active, poll_scan, scan_object, state_with_pending
 
@@ -50,9 +50,9 @@ def press(
     known = state.get(number)
     if known is not None and known.locked:
         raise ClickError(f"“{known.name}” is locked: unlock it to change it.")
-    if known is None or not any(p.positive for p in known.presses):
-        if not positive:
-            raise ClickError("Start with a click on the object: there is nothing to take away from yet.")
+    begun = known is not None and (known.starts or any(p.positive for p in known.presses))
+    if not begun and not positive:
+        raise ClickError("Start with a click on the object: there is nothing to take away from yet.")
     data = {
         "sign": 1 if positive else -1,
         "points": [[*(float(c) for c in p), int(v)] for p, v in zip(points, vertices, strict=True)],
@@ -143,8 +143,41 @@ class SCANPICK_OT_take_back(bpy.types.Operator):
             return fail(self, obj.data, str(error))
         handlers.wake()
         if pending is None:
-            nothing = np.zeros(geometry.count, dtype=bool)
-            application.apply_mask(geometry, known.number, nothing, [], changes, "Scanpick: Take Back Click")
+            mask = starts.members(known, geometry.count)
+            application.apply_mask(
+                geometry, known.number, mask, application.Noticed(), changes, "Scanpick: Take Back Click"
+            )
+        return {"FINISHED"}
+
+
+class SCANPICK_OT_predict_again(bpy.types.Operator):
+    """Ask the network again with the same clicks: for another voxel size, or to have the threshold at hand"""
+
+    bl_idname = "scanpick.predict_again"
+    bl_label = "Predict Again"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not poll_active(cls, context):
+            return False
+        item = scan_object(context).data.scanpick.active_item()
+        if item.locked:
+            cls.poll_message_set("This object is locked: unlock it to change it")
+        elif not item.clicks:
+            cls.poll_message_set("This object has no click: click on it first")
+        return bool(item.clicks) and not item.locked
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        obj = scan_object(context)
+        _, known = active_known(context)
+        try:
+            pending = session.submit(obj, context.scene, known.number, [], "Scanpick: Predict Again")
+        except ClickError as error:
+            return fail(self, obj.data, str(error))
+        if pending is None:
+            return fail(self, obj.data, "This object has no click that adds: click on it first.")
+        handlers.wake()
         return {"FINISHED"}
 
 
@@ -165,4 +198,9 @@ class SCANPICK_OT_cancel_pending(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (SCANPICK_OT_click_selection, SCANPICK_OT_take_back, SCANPICK_OT_cancel_pending)
+CLASSES = (
+    SCANPICK_OT_click_selection,
+    SCANPICK_OT_take_back,
+    SCANPICK_OT_predict_again,
+    SCANPICK_OT_cancel_pending,
+)

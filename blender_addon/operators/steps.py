@@ -7,10 +7,12 @@ import bpy
 from ..export.files import ExportError
 from ..labels.labels import LabelError
 from ..scan.files import ScanFileError
+from ..scan.scan import ScanError
 from ..server.conversion import ConversionError, wait
+from ..session.application import ApplicationError
 from .common import fail, scan_object
 
-TROUBLES = (ExportError, LabelError, ScanFileError, ConversionError)
+TROUBLES = (ApplicationError, ConversionError, ExportError, LabelError, ScanError, ScanFileError)
 """What `steps` may raise; each text is a sentence for the artist."""
 
 

@@ -36,6 +36,13 @@ def group_indices(obj: bpy.types.Object) -> dict[str, int]:
     return {group.name: group.index for group in obj.vertex_groups}
 
 
+def mask_names(geometry: Geometry) -> list[str]:
+    """Names of everything that can be an object's mask: vertex groups, or BOOLEAN point attributes."""
+    if geometry.is_mesh:
+        return [group.name for group in geometry.obj.vertex_groups]
+    return [a.name for a in geometry.data.attributes if a.domain == "POINT" and a.data_type == "BOOLEAN"]
+
+
 def read_members(geometry: Geometry, names: Iterable[str]) -> Iterator[dict[str, np.ndarray] | None]:
     """Read the masks of several objects in one pass, in pieces: yields None until the last item, the answer.
 

@@ -75,6 +75,15 @@ class Scan:
         return spread
 
 
+def warning_of(scan: Scan, obj: bpy.types.Object) -> str:
+    """What the artist should know about this scan now: sentences, or ""."""
+    shown = [modifier.name for modifier in obj.modifiers if modifier.show_viewport]
+    if not shown:
+        return scan.warning
+    below = f"Clicks and masks are for the mesh without its modifiers ({', '.join(shown[:3])})."
+    return f"{scan.warning} {below}".strip()
+
+
 def metres_matrix(obj: bpy.types.Object, scene: bpy.types.Scene) -> np.ndarray:
     """float64 (3, 3): the object's rotation and scale in the world, and the scene's unit scale."""
     units = scene.unit_settings

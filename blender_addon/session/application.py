@@ -1,7 +1,7 @@
 """Putting an answer into the scan: mask, pins, locks, `instance`, journal and one undo step, in short pieces."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import bpy
 import numpy as np
@@ -10,9 +10,9 @@ from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry, coordinates, hidden_vertices
 from ..scan.scan import Scan, unchanged
 from . import edits, journal, watch
-from .state import ScanState
+from .state import ObjectState, ScanState
 
-DECIDED = 128  # probability (0..255) from which a vertex belongs to the object
+SAME_MASK = 0.5  # share of common vertices from which a group that nobody knows is one that was renamed by hand
 
 
 class ApplicationError(Exception):
@@ -42,21 +42,50 @@ def geometry_of(object_uid: int, data_uid: int) -> Geometry:
     return Geometry(obj)
 
 
-def noticed_edits(geometry: Geometry, state: ScanState) -> Iterator[list[journal.Change] | None]:
-    """Compare the masks with what was last applied; yields None until the last item, the entries to write.
+@dataclass
+class Noticed:
+    """What the artist did to the masks by hand since they were last applied.
+
+    changes: entries to write. cleared: objects whose groups were deleted, by number; their clicks are kept, and bring
+    the mask back when the next one is applied.
+    """
+
+    changes: list[journal.Change] = field(default_factory=list)
+    cleared: list[int] = field(default_factory=list)
+
+
+def noticed_edits(geometry: Geometry, state: ScanState) -> Iterator[Noticed | None]:
+    """Compare the masks with what was last applied; yields None until the last item, the answer.
 
     A vertex that the artist assigned to or removed from a group by hand becomes an edit that later predictions obey.
+    An object whose group was renamed takes the group's new name.
     """
+    ours = [o.name for o in state.objects]
+    present = masks.mask_names(geometry)
+    instance = masks.read_instance(geometry)
+    used = set(np.unique(instance).tolist())
+    missing = [o for o in state.objects if o.name not in present and o.number in used]
+    strangers = [name for name in present if name not in ours] if missing else []
     members: dict[str, np.ndarray] = {}
-    for found in masks.read_members(geometry, [o.name for o in state.objects]):
+    for found in masks.read_members(geometry, [*ours, *strangers]):
         if found is None:
             yield None
         else:
             members = found
-    instance = masks.read_instance(geometry)
-    overlapped = _counts(members.values(), geometry.count) > 1 if state.overlap else None
-    changes: list[journal.Change] = []
+    noticed = Noticed()
+    for known in missing:
+        renamed = _renamed(np.flatnonzero(instance == known.number), strangers, members)
+        if renamed is None:
+            noticed.cleared.append(known.number)
+        else:
+            strangers.remove(renamed)
+            members[known.name] = members[renamed]
+            noticed.changes.append(("set", known.number, {"name": renamed}))
+            journal.renamed_by_hand(geometry)
+    overlapped = _counts((members[name] for name in ours), geometry.count) > 1 if state.overlap else None
     for known in state.objects:
+        if known.number in noticed.cleared:
+            continue
         inside = np.zeros(geometry.count, dtype=bool)
         inside[members[known.name]] = True
         applied = instance == known.number
@@ -64,13 +93,25 @@ def noticed_edits(geometry: Geometry, state: ScanState) -> Iterator[list[journal
         if overlapped is not None:
             added &= ~overlapped  # there, `instance` tells only the topmost object
         if added.any() or removed.any():
-            data = {
-                "add": vertex_set.pack(np.flatnonzero(added)),
-                "remove": vertex_set.pack(np.flatnonzero(removed)),
-                "n": geometry.count,
-            }
-            changes.append(("edit", known.number, data))
-    yield changes
+            noticed.changes.append(_edit(known.number, added, removed))
+    yield noticed
+
+
+def _edit(number: int, added: np.ndarray, removed: np.ndarray) -> journal.Change:
+    """The entry for vertices that the artist put in and took out: bool (N,)."""
+    add, remove = vertex_set.pack(np.flatnonzero(added)), vertex_set.pack(np.flatnonzero(removed))
+    return "edit", number, {"add": add, "remove": remove, "n": len(added)}
+
+
+def _renamed(applied: np.ndarray, strangers: list[str], members: dict[str, np.ndarray]) -> str | None:
+    """The one of the groups `strangers` that is the mask with the vertices `applied`."""
+    best, share = None, SAME_MASK
+    for name in strangers:
+        common = np.intersect1d(applied, members[name], assume_unique=True).size
+        union = len(applied) + len(members[name]) - common
+        if common >= share * union:
+            best, share = name, common / union
+    return best
 
 
 def _counts(members: Iterator[np.ndarray], count: int) -> np.ndarray:
@@ -80,13 +121,15 @@ def _counts(members: Iterator[np.ndarray], count: int) -> np.ndarray:
     return total
 
 
-def instance_with_edits(instance: np.ndarray, changes: list[journal.Change]) -> np.ndarray:
+def instance_with_edits(instance: np.ndarray, noticed: Noticed) -> np.ndarray:
     """`instance` as the noticed edits have it."""
     updated = instance.copy()
-    for _, number, data in changes:
+    updated[np.isin(updated, noticed.cleared)] = masks.NONE
+    edited = [(number, data) for kind, number, data in noticed.changes if kind == "edit"]
+    for number, data in edited:
         removed = vertex_set.unpack(data["remove"])
         updated[removed[updated[removed] == number]] = masks.NONE
-    for _, number, data in changes:
+    for number, data in edited:
         updated[vertex_set.unpack(data["add"])] = number
     return updated
 
@@ -103,11 +146,16 @@ def check_unedited(geometry: Geometry, scan: Scan, scene: bpy.types.Scene) -> No
         )
 
 
+def decided(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """bool (N,): the vertices that belong to the object. Probabilities are uint8, 0 to 255 for 0 to 1."""
+    return probabilities >= max(1, int(np.ceil(threshold * 255)))
+
+
 def apply_mask(
     geometry: Geometry,
     number: int,
     predicted: np.ndarray | None,
-    edited: list[journal.Change],
+    noticed: Noticed,
     changes: list[journal.Change],
     label: str,
 ) -> Result:
@@ -115,58 +163,159 @@ def apply_mask(
 
     Args:
         predicted: bool (N,) from the server, or None to leave the mask as it is but for the artist's own vertices.
-        edited: hand edits noticed before, written first.
+        noticed: hand edits noticed before, written first.
         changes: the press itself.
     """
-    state = journal.preview(journal.state(geometry), [*edited, *changes])
+    result = write_mask(geometry, number, predicted, noticed, changes)
+    bpy.ops.ed.undo_push(message=label)
+    return result
+
+
+def write_mask(
+    geometry: Geometry, number: int, predicted: np.ndarray | None, noticed: Noticed, changes: list[journal.Change]
+) -> Result:
+    """`apply_mask` without the undo step."""
+    plan = _plan(geometry, number, noticed, changes, lambda inside, known: _obeyed(inside, known, predicted))
+    _write(geometry, plan, [*noticed.changes, *changes])
+    return plan.result
+
+
+def write_by_hand(
+    geometry: Geometry, number: int, wanted: np.ndarray, noticed: Noticed, changes: list[journal.Change]
+) -> Result:
+    """Make the mask what the artist wants, bool (N,): a hand edit that stays through later predictions.
+
+    The caller pushes the undo step.
+
+    Args:
+        changes: what comes before, as the object's creation.
+    """
+    plan = _plan(geometry, number, noticed, changes, lambda inside, known: wanted.copy())
+    if plan.result.added or plan.result.removed:
+        edit = _edit(number, plan.wanted & ~plan.inside, plan.inside & ~plan.wanted)
+        _write(geometry, plan, [*noticed.changes, *changes, edit])
+    return plan.result
+
+
+def write_start(
+    geometry: Geometry,
+    number: int,
+    members: np.ndarray,
+    noticed: Noticed,
+    changes: list[journal.Change],
+    in_place: bool,
+) -> Result:
+    """Begin an object with a mask made elsewhere, bool (N,). The caller pushes the undo step.
+
+    Nothing is changed where locked objects have all of it.
+
+    Args:
+        changes: the object's creation.
+        in_place: the mask is there already under the object's name; its weights stay as they are.
+    """
+    plan = _plan(geometry, number, noticed, changes, lambda inside, known: members.copy())
+    if not plan.result.vertices:
+        return plan.result
+    if in_place:
+        held_back = np.flatnonzero(members & ~plan.wanted)
+        plan.differences[0] = masks.Difference(plan.differences[0].name, np.empty(0, dtype=np.int64), held_back)
+    start = {"members": vertex_set.pack(np.flatnonzero(plan.wanted)), "n": geometry.count}
+    _write(geometry, plan, [*noticed.changes, *changes, ("start", number, start)])
+    return plan.result
+
+
+def mask_of(geometry: Geometry, number: int, noticed: Noticed) -> np.ndarray:
+    """bool (N,): the object's mask now."""
+    state = journal.preview(journal.state(geometry), noticed.changes)
+    before = instance_with_edits(masks.read_instance(geometry), noticed)
+    if state.get(number) is None:
+        return np.zeros(geometry.count, dtype=bool)
+    return _members(geometry, state.get(number).name, before == number, state)
+
+
+def _obeyed(inside: np.ndarray, known: ObjectState, predicted: np.ndarray | None) -> np.ndarray:
+    """What the server said, with the artist's own vertices as the artist had them."""
+    wanted = inside.copy() if predicted is None else predicted.copy()
+    pins = edits.pins_of(known, len(wanted))
+    wanted[pins > 0] = True
+    wanted[pins < 0] = False
+    return wanted
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be written. inside, wanted: bool (N,) the mask before and after; on_record, after: int32
+    (N,) `instance` as it is and as it shall be."""
+
+    number: int
+    inside: np.ndarray
+    wanted: np.ndarray
+    on_record: np.ndarray
+    after: np.ndarray
+    differences: list[masks.Difference]
+    result: Result
+
+
+def _plan(
+    geometry: Geometry,
+    number: int,
+    noticed: Noticed,
+    changes: list[journal.Change],
+    decide: Callable[[np.ndarray, ObjectState], np.ndarray],
+) -> _Plan:
+    """Raises ApplicationError where the object is gone."""
+    state = journal.preview(journal.state(geometry), [*noticed.changes, *changes])
     known = state.get(number)
     if known is None:
         raise ApplicationError("The object was deleted while its mask was on the way; nothing was changed.")
     on_record = masks.read_instance(geometry)
-    before = instance_with_edits(on_record, edited)
+    before = instance_with_edits(on_record, noticed)
     inside = _members(geometry, known.name, before == number, state)
-    wanted = inside.copy() if predicted is None else predicted.copy()
-    pins = edits.pins_of(known, geometry.count)
-    wanted[pins > 0] = True
-    wanted[pins < 0] = False
+    wanted = decide(inside, known)
     protected = _protected(geometry, before, state, number)
-    held_back = int((wanted & protected & ~inside).sum())
-    wanted = np.where(protected, inside, wanted)
+    held_back = 0
+    if protected is not None:
+        held_back = int((wanted & protected & ~inside).sum())
+        wanted = np.where(protected, inside, wanted)
     added, removed = np.flatnonzero(wanted & ~inside), np.flatnonzero(inside & ~wanted)
     after = _instance_after(before, added, removed, number, state)
     differences = [masks.Difference(known.name, added, removed)]
     if not state.overlap:
         differences += _losses(before, added, state)
+    result = Result(int(wanted.sum()), len(added), len(removed), held_back)
+    return _Plan(number, inside, wanted, on_record, after, differences, result)
+
+
+def _write(geometry: Geometry, plan: _Plan, changes: list[journal.Change]) -> None:
     with watch.own_writes():
-        masks.apply(geometry, differences, on_record, after)
-        journal.write(geometry, [*edited, *changes])
+        masks.apply(geometry, plan.differences, plan.on_record, plan.after)
+        journal.write(geometry, changes)
         geometry.changed()
-        edits.refresh_list(geometry, after)
+        edits.refresh_list(geometry, plan.after)
         if any(kind == "create" for kind, _, _ in changes):
-            edits.activate(geometry, number)
-        bpy.ops.ed.undo_push(message=label)
-    return Result(int(wanted.sum()), len(added), len(removed), held_back)
+            edits.activate(geometry, plan.number)
 
 
 def _members(geometry: Geometry, name: str, owned: np.ndarray, state: ScanState) -> np.ndarray:
     """bool (N,): the object's mask now. Where objects overlap, `instance` does not tell all of it."""
     if not state.overlap:
         return owned
-    found = None
-    for found in masks.read_members(geometry, [name]):
-        pass
+    *_, found = masks.read_members(geometry, [name])
     inside = np.zeros(geometry.count, dtype=bool)
     inside[found[name]] = True
     return inside
 
 
-def _protected(geometry: Geometry, before: np.ndarray, state: ScanState, number: int) -> np.ndarray:
-    """bool (N,): vertices that this object may neither take nor lose: those of locked objects, and hidden ones."""
-    locked = [o.number for o in state.objects if o.locked and o.number != number]
-    protected = np.isin(before, locked) if locked else np.zeros(geometry.count, dtype=bool)
+def _protected(geometry: Geometry, before: np.ndarray, state: ScanState, number: int) -> np.ndarray | None:
+    """bool (N,): vertices that this object may neither take nor lose: those of locked objects, and hidden ones.
+    None where there are none."""
+    locked = np.zeros(state.last_number + 2, dtype=bool)  # by number; the last is for what belongs to nobody
+    locked[[o.number for o in state.objects if o.locked and o.number != number]] = True
+    protected = locked[np.clip(before, -1, state.last_number + 1)] if locked.any() else None
     if geometry.editing:
         with geometry.snapshot() as data:
-            protected |= hidden_vertices(data)
+            hidden = hidden_vertices(data)
+        protected = hidden if protected is None else protected | hidden
     return protected
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
 from . import journal, watch
-from .state import HandEdit, ObjectState, Press, ScanState, free_name
+from .state import HandEdit, ObjectState, Press, ScanState, Start, fitting_name, free_name
 
 PALETTE = (
     (0.90, 0.35, 0.10),
@@ -44,11 +44,11 @@ def palette_color(number: int) -> tuple[float, float, float]:
 
 
 def creation(state: ScanState, obj: bpy.types.Object, name: str = "") -> journal.Change:
-    """The journal entry of a new object with a name that is free among objects and vertex groups."""
+    """The journal entry of a new object with a name that is free among objects, groups, attributes."""
     number = state.last_number + 1
-    taken = {o.name for o in state.objects} | set(_mask_names(obj))
+    taken = {o.name for o in state.objects} | set(_mask_names(obj)) | {a.name for a in obj.data.attributes}
     color = [round(c, 4) for c in palette_color(number)]
-    return "create", number, {"name": free_name(name or f"Object {number}", taken), "color": color}
+    return "create", number, {"name": free_name(fitting_name(name) or f"Object {number}", taken), "color": color}
 
 
 def _mask_names(obj: bpy.types.Object) -> list[str]:
@@ -81,7 +81,10 @@ def _write_row(item: bpy.types.PropertyGroup, field: str) -> None:
     if known is None:
         return
     value = getattr(item, field)
-    value = [round(c, 4) for c in value] if field == "color" else value
+    if field == "color":
+        value = [round(c, 4) for c in value]
+    elif field == "threshold":
+        value = round(value, 4)
     if field == "name":
         rename(geometry, known, value)
         refresh_list(geometry)
@@ -102,7 +105,7 @@ def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
     """Rename an object and its mask; returns the name it got (a free one)."""
     taken = {o.name for o in journal.state(geometry).objects if o.number != known.number}
     taken |= {name for name in _mask_names(geometry.obj) if name != known.name}
-    name = free_name(wanted.strip()[:60] or known.name, taken)
+    name = free_name(fitting_name(wanted) or known.name, taken)
     if name != known.name:
         masks.rename(geometry, known.name, name)
         journal.write(geometry, [("set", known.number, {"name": name})])
@@ -150,6 +153,8 @@ def refresh_list(geometry: Geometry, instance: np.ndarray | None = None) -> None
             _set(item, "name", known.name)
             _set(item, "visible", known.visible)
             _set(item, "locked", known.locked)
+            if abs(item.threshold - known.threshold) > 1e-6:
+                item.threshold = known.threshold
             if max(abs(a - b) for a, b in zip(item.color, known.color, strict=True)) > 1e-4:
                 item.color = known.color
             _set(item, "clicks", known.click_count)
@@ -169,6 +174,11 @@ def refresh_list(geometry: Geometry, instance: np.ndarray | None = None) -> None
     _shown[geometry.data.session_uid] = state
     for listener in instance_listeners:
         listener(geometry.data.session_uid, instance)
+
+
+def is_syncing() -> bool:
+    """Whether the list is being brought in line right now: its changes are not the artist's."""
+    return _syncing
 
 
 def shown_state(data: bpy.types.ID) -> ScanState | None:
@@ -288,6 +298,12 @@ def move(geometry: Geometry, number: int, step: int) -> None:
         refresh_list(geometry)
 
 
+def mask_missing(geometry: Geometry) -> bool:
+    """Whether an object that the list shows with vertices has no mask any more: it was renamed or deleted by hand."""
+    present = set(_mask_names(geometry.obj))
+    return any(item.vertices and item.name not in present for item in geometry.data.scanpick.objects)
+
+
 def pins_of(known: ObjectState, count: int) -> np.ndarray:
     """int8 (count,): 1 where the artist wants the vertex in, -1 where out, 0 where the network decides.
 
@@ -295,7 +311,7 @@ def pins_of(known: ObjectState, count: int) -> np.ndarray:
     """
     pins = np.zeros(count, dtype=np.int8)
     for action in known.actions:
-        if action.vertices != count:
+        if action.vertices != count or isinstance(action, Start):
             continue
         if isinstance(action, HandEdit):
             pins[vertex_set.unpack(action.add)] = 1

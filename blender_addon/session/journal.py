@@ -99,7 +99,10 @@ def preview(state_now: ScanState, changes: Iterable[Change]) -> ScanState:
 def write(geometry: Geometry, changes: Iterable[Change]) -> int:
     """Append `changes` and make the last of them current. The caller pushes the undo step."""
     mirror = _mirror(geometry.data)
+    changes = list(changes)
     parent = revision(geometry)
+    if changes and _says_the_same(changes[0], mirror.entries.get(parent)):
+        parent = mirror.entries[parent].parent
     next_id = max(mirror.entries, default=0) + 1
     for kind, number, data in changes:
         entry = Entry(next_id, parent, kind, number, data)
@@ -108,9 +111,26 @@ def write(geometry: Geometry, changes: Iterable[Change]) -> int:
         parent = next_id
         next_id += 1
     geometry.write_revision(parent)
-    if geometry.is_mesh:
-        mirror.group_names[parent] = tuple(g.name for g in geometry.obj.vertex_groups)
+    _keep_group_names(geometry, parent)
     return parent
+
+
+def renamed_by_hand(geometry: Geometry) -> None:
+    """Groups were renamed since the current entry was written: undo back to it shall find the new names."""
+    _keep_group_names(geometry, revision(geometry))
+
+
+def _keep_group_names(geometry: Geometry, at: int) -> None:
+    if geometry.is_mesh:
+        _mirror(geometry.data).group_names[at] = tuple(g.name for g in geometry.obj.vertex_groups)
+
+
+def _says_the_same(change: Change, entry: Entry | None) -> bool:
+    """Whether `change` sets nothing but what `entry` had set: a slider being dragged. It then takes the entry's place
+    in the chain; the entry stays for undo, and goes when the file is saved."""
+    kind, number, data = change
+    same = entry is not None and kind == entry.kind == "set" and number == entry.object
+    return same and data.keys() == entry.data.keys()
 
 
 def group_names_at(data: bpy.types.ID, at: int) -> tuple[str, ...] | None:

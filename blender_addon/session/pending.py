@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from ..scan.scan import Scan
 from ..wire.protocol import Click
-from . import journal
+from . import journal, starts
 from .state import ScanState
 
 
@@ -65,10 +65,14 @@ class PendingList:
 
 
 def wire_clicks(state: ScanState, number: int, scan: Scan) -> list[Click]:
-    """An object's clicks in the order of clicking, as the server wants them."""
+    """An object's clicks in their order, as the server wants them; before them places of the mask it started from."""
     known = state.get(number)
+    if known is None:
+        return []
     clicks = []
-    for press in known.presses if known is not None else ():
+    for vertex in starts.seeds(known, scan.raw).tolist() if known.starts else ():
+        clicks.append(Click(scan.position(scan.raw[vertex]), True, scan.point_index(vertex)))
+    for press in known.presses:
         for point in press.points:
             vertex = scan.point_index(point.vertex) if press.vertices == scan.count and point.vertex >= 0 else -1
             clicks.append(Click(scan.position(point.position), press.positive, vertex))

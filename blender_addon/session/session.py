@@ -15,10 +15,12 @@ from ..scan.geometry import Geometry
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import Click, ErrorCode
-from . import application, edits, journal, watch
-from .application import ApplicationError
+from . import application, edits, journal, starts, surroundings, watch
+from .answers import Answer, Answers
+from .application import ApplicationError, Noticed
+from .background import in_background
 from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
-from .state import EMPTY
+from .state import EMPTY, ObjectState
 
 BUDGET = 0.02  # seconds of one pump() for reading groups; a frame at 50 Hz
 
@@ -45,23 +47,13 @@ class _Known:
 
 
 @dataclass
-class Answer:
-    """An applied answer, kept for the threshold slider and for measuring."""
-
-    number: int
-    revision: int
-    probabilities: np.ndarray
-    timing: dict[str, float]
-
-
-@dataclass
 class Session:
     """Everything of this Blender that is not in the file."""
 
     connection: Connection = field(default_factory=Connection)
     pending: PendingList = field(default_factory=PendingList)
     notices: dict[int, Notice] = field(default_factory=dict)
-    answers: dict[tuple[int, int], Answer] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
     groups_read: dict[int, tuple] = field(default_factory=dict)  # version of each scan whose groups are known
     redo_due: int = 0
     _known: dict[int, _Known] = field(default_factory=dict)
@@ -95,7 +87,8 @@ class Session:
     ) -> Pending | None:
         """Ask for the mask that follows from `changes`; they are written when it is here, in one undo step.
 
-        Returns None where no network is needed: the object has no positive click left.
+        Returns None where no network is needed: the object has no positive click left, or no click at all on the mask
+        that it started from.
         Raises ClickError with a sentence.
         """
         try:
@@ -109,7 +102,8 @@ class Session:
             changes = [("scan", -1, {"voxel_size": scan.proposal.voxel_size}), *changes]
         voxel_size = state.voxel_size or scan.proposal.voxel_size
         clicks = wire_clicks(state, number, scan)
-        if not has_positive(clicks):
+        known = state.get(number)
+        if known is None or not known.presses or not has_positive(clicks):
             return None
         failed = self.connection.ensure_server()
         if failed:
@@ -125,7 +119,8 @@ class Session:
             for p in data["points"]
         ]
         self.pending.items.append(pending)
-        self.notice(data_uid, "WARNING" if scan.warning else "INFO", scan.warning)
+        warning = scans.warning_of(scan, obj)
+        self.notice(data_uid, "WARNING" if warning else "INFO", warning)
         return pending
 
     def _ask(self, scene: str, data_uid: int, number: int, clicks: list[Click], voxel_size: float, adapt: bool) -> int:
@@ -245,37 +240,58 @@ class Session:
     def _apply(self, pending: Pending, event: MaskReady) -> Iterator[None]:
         geometry = application.geometry_of(pending.object_uid, pending.data_uid)
         self._check_unedited(geometry, pending)
-        edited: list[journal.Change] = []
-        groups_version = watch.version(pending.data_uid)
-        if self.groups_read.get(pending.data_uid) != groups_version:
-            reading = application.noticed_edits(geometry, journal.state(geometry))
-            for noticed in reading:
-                if noticed is not None:
-                    edited = noticed
-                else:
-                    yield
-            # time has passed in between: look at everything afresh
-            geometry = application.geometry_of(pending.object_uid, pending.data_uid)
-            self._check_unedited(geometry, pending)
         probabilities = event.probabilities
         if probabilities is None:
             probabilities = event.mask.astype(np.uint8) * 255
         on_vertices = pending.scan.to_vertices(probabilities)
-        mask = on_vertices >= application.DECIDED
-        if len(event.mask) == geometry.count:
-            mask = event.mask
+        neighbours = None
+        if self._previewed(geometry, pending).starts:
+            neighbours = yield from in_background(lambda: surroundings.of(pending.scan, pending.voxel_size))
+        groups_version = watch.version(pending.data_uid)
+        noticed = yield from self.noticing(geometry)
+        # time may have passed in between: look at everything afresh
+        geometry = application.geometry_of(pending.object_uid, pending.data_uid)
+        self._check_unedited(geometry, pending)
         for earlier in self.pending.of_object(pending.data_uid, pending.number):
             if earlier is pending:
                 break
             self.pending.items.remove(earlier)
             self.connection.client.cancel(earlier.request)
-            application.apply_mask(geometry, earlier.number, None, edited, earlier.changes, earlier.label)
-            edited = []
+            application.apply_mask(geometry, earlier.number, None, noticed, earlier.changes, earlier.label)
+            noticed = Noticed()
             geometry = application.geometry_of(pending.object_uid, pending.data_uid)
-        result = application.apply_mask(geometry, pending.number, mask, edited, pending.changes, pending.label)
+        known = self._previewed(geometry, pending)
+        mask = application.decided(on_vertices, known.threshold)
+        if neighbours is not None:
+            mask = starts.corrected(known, mask, neighbours, pending.scan)
+        result = application.apply_mask(geometry, pending.number, mask, noticed, pending.changes, pending.label)
         self.pending.items.remove(pending)
         self.groups_read[pending.data_uid] = groups_version
         self._applied(pending, event, on_vertices, result)
+
+    def noticing(self, geometry: Geometry) -> Iterator[None]:
+        """Yields while the masks are read, where somebody may have changed them; returns what the artist did by hand.
+
+        The artist may go on in between: check the scan again afterwards.
+        """
+        uid = geometry.data.session_uid
+        if self.groups_read.get(uid) == watch.version(uid) and not edits.mask_missing(geometry):
+            return Noticed()
+        noticed = Noticed()
+        for found in application.noticed_edits(geometry, journal.state(geometry)):
+            if found is None:
+                yield
+            else:
+                noticed = found
+        return noticed
+
+    def _previewed(self, geometry: Geometry, pending: Pending) -> ObjectState:
+        """The object as it will be with this press. Raises ApplicationError where it is gone."""
+        changes = self.pending.changes(pending.data_uid, until=pending)
+        known = journal.preview(journal.state(geometry), changes).get(pending.number)
+        if known is None:
+            raise ApplicationError("The object was deleted while its mask was on the way; nothing was changed.")
+        return known
 
     @staticmethod
     def _check_unedited(geometry: Geometry, pending: Pending) -> None:
@@ -286,14 +302,13 @@ class Session:
         self, pending: Pending, event: MaskReady, probabilities: np.ndarray, result: application.Result
     ) -> None:
         geometry = application.geometry_of(pending.object_uid, pending.data_uid)
-        revision = journal.revision(geometry)
-        self.answers[pending.data_uid, pending.number] = Answer(pending.number, revision, probabilities, event.timing)
         known = journal.state(geometry).get(pending.number)
+        self.answers.keep(pending.data_uid, known, Answer(probabilities, event.timing))
         text = f"{known.name}: {result.vertices:,} vertices (+{result.added:,}, -{result.removed:,})"
         if result.protected:
             text += f"; {result.protected:,} of locked objects or hidden were left as they are"
-        level = "WARNING" if pending.scan.warning else "INFO"
-        self.notice(pending.data_uid, level, f"{text}. {pending.scan.warning}".rstrip())
+        warning = scans.warning_of(pending.scan, geometry.obj)
+        self.notice(pending.data_uid, "WARNING" if warning else "INFO", f"{text}. {warning}".rstrip())
 
     # Telling
 
@@ -321,6 +336,7 @@ class Session:
         self.redo_due = 0
         journal.forget_all()
         edits.forget_all()
+        surroundings.forget_all()
 
 
 def redraw() -> None:

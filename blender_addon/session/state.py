@@ -51,6 +51,18 @@ class HandEdit:
 
 
 @dataclass(frozen=True)
+class Start:
+    """A mask that the object started from, made elsewhere: it is kept where no click speaks."""
+
+    entry: int
+    members: str
+    vertices: int
+
+
+Action = Press | HandEdit | Start
+
+
+@dataclass(frozen=True)
 class ObjectState:
     """One object of the scan. `number` is its value in the `instance` attribute."""
 
@@ -59,11 +71,16 @@ class ObjectState:
     color: tuple[float, float, float] = (1.0, 0.5, 0.1)
     visible: bool = True
     locked: bool = False
-    actions: tuple[Press | HandEdit, ...] = ()
+    threshold: float = 0.5  # probability from which a vertex belongs to the object
+    actions: tuple[Action, ...] = ()
 
     @property
     def presses(self) -> tuple[Press, ...]:
         return tuple(a for a in self.actions if isinstance(a, Press))
+
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        return tuple(a for a in self.actions if isinstance(a, Start))
 
     @property
     def click_count(self) -> int:
@@ -118,12 +135,12 @@ class _Fold:
 
     def _set(self, entry: Entry) -> None:
         if entry.object in self.objects:
-            fields = {k: v for k, v in entry.data.items() if k in ("name", "visible", "locked")}
+            fields = {k: v for k, v in entry.data.items() if k in ("name", "visible", "locked", "threshold")}
             if "color" in entry.data:
                 fields["color"] = tuple(entry.data["color"])
             self.objects[entry.object] = replace(self.objects[entry.object], **fields)
 
-    def _append(self, number: int, action: Press | HandEdit) -> None:
+    def _append(self, number: int, action: Action) -> None:
         known = self.objects.get(number)
         if known is not None:
             self.objects[number] = replace(known, actions=(*known.actions, action))
@@ -137,6 +154,9 @@ class _Fold:
     def _edit(self, entry: Entry) -> None:
         data = entry.data
         self._append(entry.object, HandEdit(entry.id, data["add"], data["remove"], data["n"]))
+
+    def _start(self, entry: Entry) -> None:
+        self._append(entry.object, Start(entry.id, entry.data["members"], entry.data["n"]))
 
     def _back(self, entry: Entry) -> None:
         known = self.objects.get(entry.object)
@@ -168,7 +188,8 @@ class _Fold:
         if source is None:
             return
         self._create(entry)
-        self.objects[entry.object] = replace(self.objects[entry.object], actions=source.actions)
+        copied = {"actions": source.actions, "threshold": source.threshold}
+        self.objects[entry.object] = replace(self.objects[entry.object], **copied)
 
     def _order(self, entry: Entry) -> None:
         asked = [n for n in entry.data["order"] if n in self.objects]
@@ -202,6 +223,16 @@ def chain(revision: int, find: Callable[[int], Entry | None]) -> list[Entry]:
         revision = entry.parent
     entries.reverse()
     return entries
+
+
+NAME_BYTES = 59
+"""Blender keeps 63 bytes of a vertex group's name, and a copy's number takes four."""
+
+
+def fitting_name(wanted: str) -> str:
+    """A name as Blender can keep it: in one line, and not cut within a letter."""
+    line = " ".join(wanted.split())
+    return line.encode("utf-8")[:NAME_BYTES].decode("utf-8", errors="ignore").strip()
 
 
 def free_name(wanted: str, taken: Iterable[str]) -> str:

@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import menus, panel, study
+from . import finish, menus, panel, study
 
-CLASSES = (*panel.CLASSES, *study.CLASSES)
+CLASSES = (*panel.CLASSES, *finish.CLASSES, *study.CLASSES)
 
 
 def register() -> None:

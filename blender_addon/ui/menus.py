@@ -1,4 +1,4 @@
-"""Entries in Blender's own menus, where search (F3) finds them: Object > Scanpick, File > Export."""
+"""Entries in Blender's own menus, where search (F3) finds them: Object and Mesh > Scanpick, File > Export."""
 
 import bpy
 
@@ -13,7 +13,15 @@ class SCANPICK_MT_object(bpy.types.Menu):
         layout.operator("scanpick.object_duplicate", icon="DUPLICATE")
         layout.operator("scanpick.object_merge", icon="AUTOMERGE_ON")
         layout.operator("scanpick.object_delete", icon="REMOVE")
+        layout.operator("scanpick.object_from_group", text="From Vertex Group…", icon="GROUP_VERTEX")
         layout.operator("scanpick.take_back", icon="LOOP_BACK")
+        layout.operator("scanpick.predict_again", icon="FILE_REFRESH")
+        layout.separator()
+        for name in ("grow_mask", "shrink_mask", "smooth_mask", "fill_holes", "keep_connected"):
+            layout.operator(f"scanpick.{name}")
+        for name in ("add_by_hand", "remove_by_hand"):
+            layout.operator(f"scanpick.{name}")
+        layout.operator("scanpick.next_left", icon="VIEWZOOM")
         layout.separator()
         layout.operator("scanpick.separate", icon="MOD_EXPLODE")
         layout.operator("scanpick.export_objects", text="Export Objects…", icon="EXPORT")
@@ -29,7 +37,11 @@ def _export_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
 
 
 CLASSES = (SCANPICK_MT_object,)
-_ENTRIES = (("VIEW3D_MT_object", _object_menu), ("TOPBAR_MT_file_export", _export_menu))
+_ENTRIES = (
+    ("VIEW3D_MT_object", _object_menu),
+    ("VIEW3D_MT_edit_mesh", _object_menu),
+    ("TOPBAR_MT_file_export", _export_menu),
+)
 
 
 def register() -> None:

@@ -28,13 +28,15 @@ def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, text: 
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
-class _Tab:
+class Tab:
+    """Where the add-on's panels are."""
+
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Scanpick"
 
 
-class SCANPICK_PT_server(_Tab, bpy.types.Panel):
+class SCANPICK_PT_server(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_server"
     bl_label = "Server"
 
@@ -70,7 +72,7 @@ class SCANPICK_UL_objects(bpy.types.UIList):
         row.prop(item, "locked", text="", emboss=False, icon="LOCKED" if item.locked else "UNLOCKED")
 
 
-class SCANPICK_PT_objects(_Tab, bpy.types.Panel):
+class SCANPICK_PT_objects(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_objects"
     bl_label = "Objects"
 
@@ -103,6 +105,7 @@ class SCANPICK_PT_objects(_Tab, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("scanpick.object_duplicate", text="Duplicate", icon="DUPLICATE")
         row.operator("scanpick.object_merge", text="Merge Down", icon="AUTOMERGE_ON")
+        layout.operator("scanpick.object_from_group", text="From Vertex Group…", icon="GROUP_VERTEX")
         layout.prop(scan, "overlap")
 
     def _draw_empty(self, context: bpy.types.Context) -> None:
@@ -119,7 +122,7 @@ class SCANPICK_PT_objects(_Tab, bpy.types.Panel):
         column.operator("scanpick.import_scan", text="Import LAS, E57, PCD, XYZ…", icon="IMPORT")
 
 
-class SCANPICK_PT_click(_Tab, bpy.types.Panel):
+class SCANPICK_PT_click(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_click"
     bl_label = "Click"
 
@@ -156,7 +159,7 @@ class SCANPICK_PT_click(_Tab, bpy.types.Panel):
         return "1 mask on its way" if len(waiting) == 1 else f"{len(waiting)} masks on their way"
 
 
-class SCANPICK_PT_scan(_Tab, bpy.types.Panel):
+class SCANPICK_PT_scan(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_scan"
     bl_label = "Scan"
     bl_options = {"DEFAULT_CLOSED"}
@@ -179,7 +182,7 @@ class SCANPICK_PT_scan(_Tab, bpy.types.Panel):
         layout.label(text=f"{scan.count:,} vertices, {len(scan.points):,} points", icon="POINTCLOUD_DATA")
 
 
-class SCANPICK_PT_view(_Tab, bpy.types.Panel):
+class SCANPICK_PT_view(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_view"
     bl_label = "Overlay"
     bl_options = {"DEFAULT_CLOSED"}
@@ -199,7 +202,7 @@ class SCANPICK_PT_view(_Tab, bpy.types.Panel):
         row.prop(view, "voxel")
 
 
-class SCANPICK_PT_export(_Tab, bpy.types.Panel):
+class SCANPICK_PT_export(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_export"
     bl_label = "Export and Labels"
     bl_options = {"DEFAULT_CLOSED"}

@@ -22,6 +22,7 @@ def server(device: str, weights: str, scratch: Path) -> Iterator[tuple[str, dict
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     arguments = ["serve", "--address", address, "--device", device, "--weights", weights, "--threads", "1"]
+    arguments += ["--idle-exit", "600"]
     log = scratch / "server.log"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("wb") as output:

@@ -8,14 +8,9 @@ way there and back with the client's own part, Blender everything before and aft
 """
 
 import json
-import os
 import platform
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +22,8 @@ from rich.table import Table
 from ..errors import UserError
 from ..files import replacing
 from ..wire.client import Click, Client, RequestError
+from . import blender as blender_half
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LARGEST_IN_BLENDER = 5_000_000
 SERVER_STAGES = ("queue", "prepare", "region", "network", "vertices", "packing", "other")
 STAGES = (*SERVER_STAGES, "server rest", "wire", "Blender", "all but the network", "total")
@@ -108,30 +103,8 @@ def measure(
 
     All sizes are clicked in turn on one server, so that a change of the machine's speed meets all of them alike.
     """
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    arguments = [
-        "serve",
-        "--address",
-        address,
-        "--device",
-        device,
-        "--weights",
-        weights,
-        "--threads",
-        "1",
-        "--idle-exit",
-        "600",
-    ]
-    log = scratch / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "inference_server", *arguments, "--log", str(scratch / "serve.log")],
-            cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    try:
-        about = _about(address, server, log)
-        scans = [room(size) for size in sizes]
+    scans = [room(size) for size in sizes]
+    with blender_half.server(device, weights, scratch) as (address, about):
         runs = _without_blender(address, scans, clicks)
         rows = [_row(scan, found, about) for scan, found in zip(scans, runs, strict=True)]
         for scan, row in zip(scans, rows, strict=True):
@@ -143,9 +116,6 @@ def measure(
                 row["seconds"]["Blender"] = statistics.median(in_blender)
                 row["seconds"]["all but the network"] += row["seconds"]["Blender"]
                 row["seconds"]["total"] += row["seconds"]["Blender"]
-    finally:
-        server.terminate()
-        server.wait()
     return rows
 
 
@@ -173,19 +143,6 @@ def _stages(run: dict) -> dict[str, float]:
     }
 
 
-def _about(address: str, server: subprocess.Popen, log: Path) -> dict[str, str]:
-    client = Client(address)
-    until = time.monotonic() + 120
-    while client.server is None or not client.server.ready:
-        client.poll(50)
-        if server.poll() is not None or time.monotonic() > until:
-            words = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-            raise UserError(f"The server did not start: {words}")
-    about = {"device": client.server.device, "model": client.server.model, "engine": client.server.engine}
-    client.close()
-    return about
-
-
 def _without_blender(address: str, scans: list[tuple[np.ndarray, np.ndarray, int]], clicks: int) -> list[list[dict]]:
     client = Client(address)
     runs: list[list[dict]] = [[] for _ in scans]
@@ -209,50 +166,9 @@ def _in_blender(
     address: str, scan: tuple[np.ndarray, np.ndarray, int], clicks: int, blender: Path | None, scratch: Path
 ) -> list[dict]:
     positions, colors, vertex = scan
-    sys.path.insert(0, str(REPOSITORY))
-    from installer import bpy_environments
-    from installer.console import InstallError
-    from installer.extension import fits, manifest_range
-    from tools.build_extension import BuildError, build
-
-    try:
-        program = blender or bpy_environments.first_environment()
-        zips = build(scratch / "zips")
-    except (InstallError, BuildError) as error:
-        raise UserError(str(error)) from error
-    version = _version(program)
-    fitting = [z for z in zips if fits(manifest_range(z), version)]
-    if not fitting:
-        raise UserError(f"{program} is Blender {version}: the add-on runs in Blender 4.2 and newer.")
-    file, out = scratch / "scan.npz", scratch / "rows.json"
+    file = scratch / "scan.npz"
     np.savez(file, positions=positions, colors=colors)
-    script = [str(Path(__file__).with_name("inside_click.py"))]
-    if not program.name.lower().startswith("python"):
-        script = ["--background", "--python-exit-code", "1", "--python", *script, "--"]
-    arguments = [str(file), str(fitting[0]), address, str(vertex), str(clicks), str(out)]
-    environment = {**os.environ, "HOME": str(scratch), "BLENDER_USER_RESOURCES": str(scratch / "blender")}
-    out.unlink(missing_ok=True)
-    done = subprocess.run(
-        [str(program), *script, *arguments], env=environment, capture_output=True, text=True, errors="replace"
-    )
-    if not out.exists():
-        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise UserError(f"The click in Blender failed: {said}")
-    return json.loads(out.read_text(encoding="utf-8"))
-
-
-def _version(program: Path) -> tuple[int, int, int]:
-    if program.name.lower().startswith("python"):
-        done = subprocess.run(
-            [str(program), "-c", "import bpy; print(*bpy.app.version)"], capture_output=True, text=True
-        )
-        words = done.stdout.split()[-3:]
-    else:
-        done = subprocess.run([str(program), "--version"], capture_output=True, text=True)
-        words = done.stdout.split()[1].split(".") if done.stdout.startswith("Blender") else []
-    if len(words) != 3:
-        raise UserError(f"{program} is not a Blender that starts; give the program's own path to --blender.")
-    return tuple(int(word) for word in words)
+    return blender_half.run("inside_click.py", blender, scratch, file, address, str(vertex), str(clicks))
 
 
 def _print(console: Console, rows: list[dict]) -> None:

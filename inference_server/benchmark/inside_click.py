@@ -3,47 +3,22 @@
 python inside_click.py SCAN.npz ZIP ADDRESS VERTEX CLICKS OUT.json
 """
 
-import importlib
 import json
 import sys
 import time
+from pathlib import Path
 
 import bpy  # first: in a bpy wheel it makes mathutils importable
 
 # isort: split
-import numpy as np
-
-PACKAGE = "bl_ext.user_default.scanpick"
-PATIENCE = 300.0
-
-
-def wait(session) -> None:
-    until = time.monotonic() + PATIENCE
-    while session.pump():
-        if time.monotonic() > until:
-            raise SystemExit(f"No mask came: {session.connection.text}")
-        time.sleep(0.001)
+sys.path.insert(0, str(Path(__file__).parent))
+from inside_blender import install, module, open_scan, wait
 
 
 def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> list[dict]:
-    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
-    bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
-    settings = bpy.context.preferences.addons[PACKAGE].preferences
-    settings.address, settings.start_server = address, False
-    session = importlib.import_module(f"{PACKAGE}.session.session").session
-    points = np.load(scan)
-    mesh = bpy.data.meshes.new("scan")
-    mesh.vertices.add(len(points["positions"]))
-    mesh.vertices.foreach_set("co", points["positions"].ravel())
-    colors = mesh.color_attributes.new("Col", "BYTE_COLOR", "POINT")
-    rgba = np.concatenate([points["colors"], np.full((len(points["colors"]), 1), 255)], axis=1) / 255
-    colors.data.foreach_set("color_srgb", rgba.astype(np.float32).ravel())
-    obj = bpy.data.objects.new("scan", mesh)
-    bpy.context.collection.objects.link(obj)
-    bpy.context.view_layer.objects.active = obj
-    obj.select_set(True)
-    mesh.scanpick.voxel_size = 0.05
-    bpy.ops.ed.undo_push(message="Scan")
+    install(zip_file, address)
+    mesh = open_scan(scan).data
+    session, edits = module("session.session").session, module("session.edits")
     rows = []
     for index in range(clicks + 1):
         bpy.ops.scanpick.object_new(name=f"Object {index}")
@@ -52,12 +27,12 @@ def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> li
         before = time.perf_counter()
         if bpy.ops.scanpick.click(vertex=vertex, positive=True) != {"FINISHED"}:
             raise SystemExit(session.notices[mesh.session_uid].text)
-        wait(session)
+        wait()
         total = time.perf_counter() - before
         item = mesh.scanpick.active_item()
         if not item.vertices:
             raise SystemExit(session.notices[mesh.session_uid].text)
-        timing = session.answers[mesh.session_uid, item.number].timing
+        timing = session.answers.of(mesh.session_uid, edits.shown_state(mesh).get(item.number)).timing
         rows.append({**timing, "total": total, "mask": item.vertices})
         bpy.ops.scanpick.object_delete()
         bpy.ops.ed.undo_push(message="Next")
@@ -67,5 +42,4 @@ def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> li
 if __name__ == "__main__":
     scan, zip_file, address, vertex, clicks, out = sys.argv[-6:]
     rows = main(scan, zip_file, address, int(vertex), int(clicks))
-    with open(out, "w", encoding="utf-8") as file:  # noqa: PTH123
-        json.dump(rows, file)
+    Path(out).write_text(json.dumps(rows), encoding="utf-8")

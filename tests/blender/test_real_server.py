@@ -61,7 +61,7 @@ def add_room(blender) -> tuple[np.ndarray, slice]:
     return points, box
 
 
-def test_click_through_the_server_that_the_addon_starts(real_server, blender, session):
+def test_click_through_the_server_that_the_addon_starts(real_server, blender, session, module):
     points, box = add_room(blender)
     top = box.start + 10
     edit_mode()
@@ -71,7 +71,8 @@ def test_click_through_the_server_that_the_addon_starts(real_server, blender, se
     pump(session, SERVER_START)
     found = group("Object 1")
     assert top in found
-    answer = session.answers[blender.data.objects["scan"].data.session_uid, 1]
+    known = module("session.edits").shown_state(blender.data.objects["scan"].data).get(1)
+    answer = session.answers.of(blender.data.objects["scan"].data.session_uid, known)
     assert answer.timing["network"] > 0 and answer.timing["server"] >= answer.timing["network"]
     wanted = set(range(box.start, box.stop))
     for _ in range(4):  # correct it as an artist would

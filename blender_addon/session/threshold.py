@@ -1,0 +1,45 @@
+"""The threshold slider: the mask follows at once, out of the network's last answer; no server is asked.
+
+The threshold belongs to the object and holds for later answers as well.
+"""
+
+import bpy
+
+from ..scan.geometry import Geometry
+from . import application, edits, journal, starts, surroundings, watch
+from .session import session
+
+
+def is_live(obj: bpy.types.Object) -> bool:
+    """Whether the answer to the chosen object's clicks is at hand. Looks at what the list shows, for drawing."""
+    state, item = edits.shown_state(obj.data), obj.data.scanpick.active_item()
+    known = state.get(item.number) if state is not None and item is not None else None
+    return known is not None and session.answers.of(obj.data.session_uid, known) is not None
+
+
+@watch.own
+def moved(item: bpy.types.PropertyGroup) -> None:
+    """The artist moved an object's slider. Blender pushes the undo step when it is let go."""
+    obj = None if edits.is_syncing() else edits.object_of(item.id_data)
+    if obj is None:
+        return
+    geometry = Geometry(obj)
+    known = journal.state(geometry).get(item.number)
+    if known is None:
+        return
+    if known.locked:
+        edits.refresh_list(geometry)  # the slider springs back
+        session.notice(item.id_data.session_uid, "WARNING", f"“{known.name}” is locked: unlock it to change it.")
+        return
+    value = round(item.threshold, 4)
+    answer = session.answers.of(geometry.data.session_uid, known)
+    scan = session.known_scan(obj)
+    if answer is None or scan is None or not len(answer.probabilities) == geometry.count == scan.count:
+        edits.change(geometry, known.number, {"threshold": value})
+        return
+    mask = application.decided(answer.probabilities, value)
+    if known.starts:
+        voxel_size = journal.state(geometry).voxel_size
+        mask = starts.corrected(known, mask, surroundings.of(scan, voxel_size), scan)
+    changes = [("set", known.number, {"threshold": value})]
+    application.write_mask(geometry, known.number, mask, application.Noticed(), changes)

@@ -1,0 +1,257 @@
+"""Scans in a state that clicks were not made for: a sentence or a mask, and nothing lost."""
+
+import sys
+
+import numpy as np
+import pytest
+from conftest import add_mesh, ball, edit_mode, grid_points, group, instance, object_mode, pump, select
+
+POINTS = grid_points()
+MIDDLE, FAR = 820, 195
+VOXEL = 0.021
+ADDON = "bl_ext.user_default.scanpick"
+
+
+@pytest.fixture
+def scan(connected, blender):
+    add_mesh(POINTS)
+    listed(blender).voxel_size = VOXEL
+    blender.ops.ed.undo_push(message="Voxel size")
+    return blender
+
+
+def listed(blender, name="scan"):
+    return blender.data.objects[name].data.scanpick
+
+
+def click(blender, session, vertex, positive=True):
+    assert blender.ops.scanpick.click(vertex=vertex, positive=positive) == {"FINISHED"}
+    pump(session)
+
+
+def notice(blender, session, name="scan"):
+    found = session.notices.get(blender.data.objects[name].data.session_uid)
+    return found.text if found else ""
+
+
+def trouble(blender):
+    return sys.modules[f"{ADDON}.operators.common"].trouble(blender.context)
+
+
+@pytest.mark.parametrize("scale", [(-1, 1, 1), (-2, -2, -2), (1, 0.5, 3)])
+def test_mirrored_and_stretched_objects_are_clicked_as_they_look(scan, session, scale):
+    obj = scan.data.objects["scan"]
+    obj.scale = scale
+    scan.context.view_layer.update()
+    click(scan, session, MIDDLE)
+    away = np.linalg.norm((POINTS - POINTS[MIDDLE]) * np.array(scale), axis=1)
+    assert abs(len(group("Object 1")) - (away <= 10 * VOXEL).sum()) <= 4
+    before = group("Object 1")
+    assert scan.ops.scanpick.grow_mask() == {"FINISHED"}
+    assert group("Object 1") > before
+
+
+def test_a_scale_of_zero_is_said_by_clicks_and_by_finishing(scan, session):
+    click(scan, session, MIDDLE)
+    before = group("Object 1")
+    scan.data.objects["scan"].scale = (1, 0, 1)
+    scan.context.view_layer.update()
+    for operator in (scan.ops.scanpick.grow_mask, scan.ops.scanpick.next_left):
+        assert operator() == {"CANCELLED"}
+        assert "scaled to nothing" in notice(scan, session)
+    assert scan.ops.scanpick.click(vertex=FAR) == {"CANCELLED"}
+    assert group("Object 1") == before
+
+
+def test_shape_keys_stay(scan, session):
+    obj = scan.data.objects["scan"]
+    obj.shape_key_add(name="Basis")
+    key = obj.shape_key_add(name="Lifted")
+    lifted = POINTS + [0, 0, 1]
+    key.data.foreach_set("co", lifted.ravel().astype(np.float32))
+    key.value = 1.0
+    scan.ops.ed.undo_push(message="Keys")
+    click(scan, session, MIDDLE)
+    assert group("Object 1") == ball(POINTS, MIDDLE, VOXEL)
+    obj.active_shape_key_index = 1
+    edit_mode()
+    select([FAR])
+    scan.ops.scanpick.click_selection(positive=True)
+    pump(session)
+    object_mode()
+    assert FAR in group("Object 1")
+    values = np.empty(len(POINTS) * 3, dtype=np.float32)
+    scan.data.objects["scan"].data.shape_keys.key_blocks["Lifted"].data.foreach_get("co", values)
+    assert np.allclose(values.reshape(-1, 3), lifted)
+
+
+@pytest.mark.parametrize("kind", ["SUBSURF", "ARRAY", "MULTIRES", "DECIMATE"])
+def test_modifiers_are_left_alone_and_it_is_said(connected, blender, session, kind):
+    corner = (np.arange(39)[:, None] * 40 + np.arange(39)).ravel()
+    obj = add_mesh(POINTS, np.stack([corner, corner + 1, corner + 41, corner + 40], axis=1))
+    listed(blender).voxel_size = VOXEL
+    obj.modifiers.new("Changed", kind)
+    if kind == "MULTIRES":
+        with blender.context.temp_override(object=obj, active_object=obj):
+            blender.ops.object.multires_subdivide(modifier="Changed")
+    blender.ops.ed.undo_push(message="Modifier")
+    click(blender, session, MIDDLE)
+    assert MIDDLE in group("Object 1")
+    assert "without its modifiers (Changed)" in notice(blender, session)
+    obj = blender.data.objects["scan"]
+    assert [m.type for m in obj.modifiers] == [kind] and len(obj.data.vertices) == len(POINTS)
+    obj.modifiers[0].show_viewport = False
+    click(blender, session, FAR)
+    assert "modifiers" not in notice(blender, session)
+
+
+def test_other_modes_are_said(scan, session):
+    click(scan, session, MIDDLE)
+    for mode in ("SCULPT", "WEIGHT_PAINT"):
+        scan.ops.object.mode_set(mode=mode)
+        assert not scan.ops.scanpick.click.poll() and not scan.ops.scanpick.grow_mask.poll()
+        assert trouble(scan) == "Go to Object Mode or Edit Mode first"
+        scan.ops.object.mode_set(mode="OBJECT")
+    click(scan, session, FAR)
+
+
+def test_instances_of_a_collection_are_no_scan_and_it_is_said(scan, session):
+    collection = scan.data.collections.new("room")
+    collection.objects.link(scan.data.objects["scan"])
+    instancer = scan.data.objects.new("room", None)
+    instancer.instance_type, instancer.instance_collection = "COLLECTION", collection
+    scan.context.collection.objects.link(instancer)
+    scan.context.view_layer.objects.active = instancer
+    assert not scan.ops.scanpick.click.poll()
+    assert trouble(scan) == "Select a scan first: a mesh or a point cloud"
+
+
+def test_hidden_vertices_are_neither_taken_nor_lost(scan, session):
+    click(scan, session, MIDDLE)
+    before = group("Object 1")
+    edit_mode()
+    inside, outside = MIDDLE + 1, MIDDLE + 5
+    select([inside, outside])
+    scan.ops.mesh.hide()
+    scan.ops.ed.undo_push(message="Hide")
+    select([MIDDLE + 3])
+    scan.ops.scanpick.click_selection(positive=True)
+    pump(session)
+    assert outside in ball(POINTS, MIDDLE + 3, VOXEL) and outside not in group("Object 1")
+    select([MIDDLE + 2])
+    scan.ops.scanpick.click_selection(positive=False)
+    pump(session)
+    assert inside in group("Object 1")
+    assert "hidden" in notice(scan, session)
+    for _ in range(3):
+        scan.ops.scanpick.grow_mask("EXEC_DEFAULT", True, repeat=3)
+    assert outside not in group("Object 1") and len(group("Object 1")) > len(before)
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b\\c", "🪑🛋️ Stuhl", "x" * 200, "🪑" * 40, "  two\nlines ", "..", "Ünïcödé: “lamp” {0} %s"]
+)
+def test_names_with_slashes_emoji_and_too_many_letters(scan, session, name, tmp_path):
+    click(scan, session, MIDDLE)
+    before = group("Object 1")
+    listed(scan).objects[0].name = name
+    kept = listed(scan).objects[0].name
+    assert kept and "\n" not in kept and len(kept.encode()) <= 63
+    assert [g.name for g in scan.data.objects["scan"].vertex_groups] == [kept]
+    assert group(kept) == before
+    click(scan, session, FAR)
+    assert group(kept) == before | ball(POINTS, FAR, VOXEL)
+    scan.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scan.blend"))
+    scan.ops.wm.open_mainfile(filepath=str(tmp_path / "scan.blend"))
+    assert [o.name for o in listed(scan).objects] == [kept]
+    click(scan, session, FAR + 3, positive=False)
+    assert len(scan.data.objects["scan"].vertex_groups) == 1
+
+
+def test_two_objects_never_share_a_name(scan, session):
+    click(scan, session, MIDDLE)
+    scan.ops.scanpick.object_new(name="🪑" * 40)
+    scan.ops.scanpick.object_new(name="🪑" * 40)
+    listed(scan).objects[0].name = "🪑" * 40
+    names = [o.name for o in listed(scan).objects]
+    assert len(set(names)) == 3 and all(len(n.encode()) <= 63 for n in names)
+
+
+@pytest.mark.parametrize("mode", ["OBJECT", "EDIT"])
+def test_a_group_renamed_by_hand_is_still_the_object(scan, session, mode):
+    click(scan, session, MIDDLE)
+    before = group("Object 1")
+    scan.data.objects["scan"].vertex_groups["Object 1"].name = "chair"
+    scan.ops.ed.undo_push(message="Rename")
+    if mode == "EDIT":
+        edit_mode()
+        select([FAR])
+        scan.ops.scanpick.click_selection(positive=True)
+        pump(session)
+    else:
+        click(scan, session, FAR)
+    assert [o.name for o in listed(scan).objects] == ["chair"]
+    assert [g.name for g in scan.data.objects["scan"].vertex_groups] == ["chair"]
+    assert group("chair") == before | ball(POINTS, FAR, VOXEL)
+    scan.ops.ed.undo()
+    assert group("chair") == before
+
+
+def test_a_group_renamed_and_edited_by_hand(scan, session):
+    click(scan, session, MIDDLE)
+    before = group("Object 1")
+    renamed = scan.data.objects["scan"].vertex_groups["Object 1"]
+    renamed.name = "chair"
+    renamed.add([0, 1], 1.0, "REPLACE")
+    renamed.remove([MIDDLE + 1])
+    scan.ops.ed.undo_push(message="Edit")
+    click(scan, session, FAR)
+    assert group("chair") == (before | {0, 1} | ball(POINTS, FAR, VOXEL)) - {MIDDLE + 1}
+
+
+def test_a_group_deleted_by_hand_comes_back_with_the_next_click(scan, session):
+    click(scan, session, MIDDLE)
+    before = group("Object 1")
+    scan.ops.scanpick.object_new(name="other")
+    click(scan, session, FAR)
+    obj = scan.data.objects["scan"]
+    obj.vertex_groups.remove(obj.vertex_groups["Object 1"])
+    scan.ops.ed.undo_push(message="Delete group")
+    click(scan, session, FAR + 1)
+    assert (instance() != 1).all() and group("Object 1") == set()
+    listed(scan).active = 0
+    click(scan, session, MIDDLE + 1)
+    assert group("Object 1") == before | ball(POINTS, MIDDLE + 1, VOXEL), "its first click still counts"
+    assert set(np.flatnonzero(instance() == 1).tolist()) == group("Object 1")
+
+
+def test_a_group_painted_in_between_goes_through_finishing_and_threshold(scan, session):
+    click(scan, session, MIDDLE)
+    obj = scan.data.objects["scan"]
+    obj.vertex_groups["Object 1"].add([0, 1, 2], 1.0, "REPLACE")
+    scan.ops.ed.undo_push(message="Paint")
+    listed(scan).objects[0].threshold = 0.8
+    assert {0, 1, 2} <= group("Object 1")
+    assert scan.ops.scanpick.grow_mask("EXEC_DEFAULT", True) == {"FINISHED"}
+    assert {0, 1, 2} < group("Object 1")
+    click(scan, session, MIDDLE + 1)
+    assert {0, 1, 2} <= group("Object 1")
+
+
+def test_joined_and_split_meshes_say_so_or_go_on(scan, session):
+    click(scan, session, MIDDLE)
+    before = group("Object 1")
+    other = scan.data.meshes.new("more")
+    other.from_pydata((POINTS + [5, 0, 0]).tolist(), [], [])
+    more = scan.data.objects.new("more", other)
+    scan.context.collection.objects.link(more)
+    more.select_set(True)
+    scan.context.view_layer.objects.active = scan.data.objects["scan"]
+    scan.ops.object.join()
+    scan.ops.ed.undo_push(message="Join")
+    obj = scan.data.objects["scan"]
+    assert len(obj.data.vertices) == 2 * len(POINTS)
+    click(scan, session, len(POINTS) + MIDDLE)
+    now = group("Object 1")
+    assert len(POINTS) + MIDDLE in now and before <= now
+
