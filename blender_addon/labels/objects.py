@@ -7,7 +7,8 @@ import numpy as np
 
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
-from ..session import edits, journal, watch
+from ..session import application, edits, journal, watch
+from ..session.session import session
 from ..session.state import ScanState, free_name
 from .labels import ABOUT, LARGEST_KEPT, SEMANTIC, LabelError, Labels, whole_numbers
 
@@ -15,31 +16,37 @@ NAME_BYTES = 59  # Blender keeps 63 of a group's name, and a copy's number takes
 
 
 def labels_of_objects(geometry: Geometry) -> Iterator[Labels | None]:
-    """The objects as labels, from their groups as they are now: yields None until the last item, the answer.
+    """The objects as labels, from their masks as they are now, hand edits with them: yields None until the last item,
+    the answer.
 
     Where objects share a vertex, the upper one of the list has it, and `overlaps` tells the rest.
     """
-    objects = journal.state(geometry).objects
-    members: dict[str, np.ndarray] = {}
-    for found in masks.read_members(geometry, [known.name for known in objects]):
-        if found is None:
-            yield None
-        else:
-            members = found
-    labels = Labels(np.full(geometry.count, masks.NONE, dtype=np.int32))
-    for known in reversed(objects):
-        labels.instance[members[known.name]] = known.number
-    pairs = []
-    for known in objects:
-        inside = members[known.name]
-        below = inside[labels.instance[inside] != known.number]
-        pairs.append(np.stack([below, np.full_like(below, known.number)], axis=1))
+    bpy.context.view_layer.update()  # so that it is known who has changed the masks
+    noticed = yield from session.noticing(geometry)
+    state = journal.preview(journal.state(geometry), noticed.changes)
+    labels = Labels(application.instance_with_edits(masks.read_instance(geometry), noticed))
+    if state.overlap:
+        for members in masks.read_members(geometry, [known.name for known in state.objects]):
+            if members is None:
+                yield None
+        _put_overlapping(labels, [(known.number, members[known.name]) for known in state.objects])
+    for known in state.objects:
         labels.names[known.number] = known.name
         labels.palette[known.number] = tuple(int(channel * 255 + 0.5) for channel in known.color)
-    if pairs:
-        labels.overlaps = np.concatenate(pairs)
     labels.semantic = read_attribute(geometry, SEMANTIC) if geometry.data.attributes.get(SEMANTIC) else None
     yield labels
+
+
+def _put_overlapping(labels: Labels, members: list[tuple[int, np.ndarray]]) -> None:
+    """Labels of objects that may share vertices: number and sorted vertices of each, in the order of the list."""
+    labels.instance[:] = masks.NONE
+    for number, inside in reversed(members):
+        labels.instance[inside] = number
+    pairs = [np.empty((0, 2), dtype=np.int64)]
+    for number, inside in members:
+        below = inside[labels.instance[inside] != number]
+        pairs.append(np.stack([below, np.full_like(below, number)], axis=1))
+    labels.overlaps = np.concatenate(pairs)
 
 
 def label_attributes(data: bpy.types.Mesh | bpy.types.PointCloud, ours: bool) -> list[str]:
@@ -94,16 +101,17 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     members = labels.members()
     if not members:
         raise LabelError("There are no labels: every vertex is unlabelled.")
-    state = journal.state(geometry)
-    before = masks.read_instance(geometry)
-    changes: list[journal.Change] = []
+    noticed = _noticed(geometry)
+    on_record = masks.read_instance(geometry)
+    before = application.instance_with_edits(on_record, noticed)
+    changes: list[journal.Change] = [*noticed.changes]
+    state = journal.preview(journal.state(geometry), changes)
     overlap = state.overlap or bool(len(labels.overlaps))
     if overlap != state.overlap:
         changes.append(("scan", -1, {"overlap": True}))
     numbers = _numbers(list(members), state)
     taken = {known.name for known in state.objects} | _mask_names(geometry) | {masks.INSTANCE}
-    *_, current = labels_of_objects(geometry)  # what was put into a group by hand is that object's
-    free = current.instance == masks.NONE
+    free = before == masks.NONE
     after = before.copy()
     differences, kept = [], 0
     for label, inside in members.items():
@@ -115,11 +123,11 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
         color = labels.palette.get(label)
         color = [c / 255 for c in color] if color else edits.palette_color(number)
         changes.append(("create", number, {"name": name, "color": [round(c, 4) for c in color]}))
-        changes.append(("edit", number, {"add": vertex_set.pack(mine), "remove": "", "n": geometry.count}))
+        changes.append(("start", number, {"members": vertex_set.pack(mine), "n": geometry.count}))
         differences.append(masks.Difference(name, mine, np.empty(0, dtype=np.int64)))
         showing = mine[labels.instance[mine] == label]
         after[showing[free[showing]]] = number
-    masks.apply(geometry, differences, before, after)
+    masks.apply(geometry, differences, on_record, after)
     if labels.semantic is not None:
         geometry.set_aside_foreign(SEMANTIC)
         geometry.write_int(SEMANTIC, labels.semantic, np.arange(geometry.count), masks.NONE)
@@ -127,7 +135,18 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     geometry.changed()
     edits.refresh_list(geometry, after)
     edits.activate(geometry, numbers[next(iter(members))])
+    session.groups_read[geometry.data.session_uid] = watch.version(geometry.data.session_uid)
     return kept
+
+
+def _noticed(geometry: Geometry) -> application.Noticed:
+    """What the artist did to the masks by hand, read at once."""
+    reading = session.noticing(geometry)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            return end.value
 
 
 def _numbers(labels: list[int], state: ScanState) -> dict[int, int]:

@@ -8,6 +8,8 @@ from ..session.session import session
 from ..session.state import ObjectState, ScanState
 
 SCAN_TYPES = ("MESH", "POINTCLOUD")
+NO_SCAN = 0
+"""In place of a scan's session id, for notices where there is no scan: Blender counts from 1."""
 
 
 def scan_object(context: bpy.types.Context) -> bpy.types.Object | None:

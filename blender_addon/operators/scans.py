@@ -11,6 +11,7 @@ from ..scan import files
 from ..server.conversion import Conversion
 from ..session.session import redraw, session
 from ..wire import location
+from .common import NO_SCAN
 from .steps import InSteps
 
 ENDINGS = (".las", ".laz", ".e57", ".pcd", ".xyz", ".pts", ".txt", ".csv", ".npz")
@@ -43,6 +44,7 @@ class _Import(InSteps):
         if offset.any():
             x, y, z = offset
             text += f"; it was moved to the origin by ({x:,.0f}, {y:,.0f}, {z:,.0f}) m, which exports undo"
+        session.notice(NO_SCAN, "INFO", "")
         session.notice(obj.data.session_uid, "INFO", text + ".")
         self.report({"INFO"}, text)
         _frame(context)

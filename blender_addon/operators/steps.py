@@ -10,7 +10,8 @@ from ..scan.files import ScanFileError
 from ..scan.scan import ScanError
 from ..server.conversion import ConversionError, wait
 from ..session.application import ApplicationError
-from .common import fail, scan_object
+from ..session.session import session
+from .common import NO_SCAN, fail, scan_object
 
 TROUBLES = (ApplicationError, ConversionError, ExportError, LabelError, ScanError, ScanFileError)
 """What `steps` may raise; each text is a sentence for the artist."""
@@ -71,6 +72,8 @@ class InSteps:
 
     def _failed(self, context: bpy.types.Context, error: Exception) -> set[str]:
         obj = scan_object(context)
+        if obj is None:
+            session.notice(NO_SCAN, "ERROR", str(error))
         return fail(self, obj.data if obj is not None else None, str(error))
 
     def _end(self, context: bpy.types.Context) -> None:

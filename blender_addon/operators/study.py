@@ -82,13 +82,14 @@ class SCANPICK_OT_study_stop(bpy.types.Operator):
 
     bl_idname = "scanpick.study_stop"
     bl_label = "Stop Study"
+    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return study.running() is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        study.stop()
+        study.abandon()
         return {"FINISHED"}
 
 

@@ -88,6 +88,16 @@ def stop() -> None:
     redraw()
 
 
+def abandon() -> None:
+    """End the session in the middle: of the task that was not finished nothing stays but what was clicked."""
+    obj, current = scan(), running()
+    if obj is not None and current is not None:
+        known = journal.state(Geometry(obj)).get(current.number)
+        if known is not None and not known.presses:
+            edits.delete(Geometry(obj), current.number)
+    stop()
+
+
 def _current() -> tuple[Geometry, Recording]:
     obj = scan()
     if obj is None:

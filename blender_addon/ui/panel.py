@@ -4,7 +4,7 @@ import textwrap
 
 import bpy
 
-from ..operators.common import SCAN_TYPES, scan_object, trouble
+from ..operators.common import NO_SCAN, SCAN_TYPES, scan_object, trouble
 from ..session.session import session
 from ..wire.client import ConnectionState
 
@@ -120,6 +120,9 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
         column.scale_y = 1.2
         column.operator("scanpick.open_sample", icon="HOME")
         column.operator("scanpick.import_scan", text="Import LAS, E57, PCD, XYZ…", icon="IMPORT")
+        notice = session.notices.get(NO_SCAN)
+        if notice is not None:
+            draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
 
 
 class SCANPICK_PT_click(Tab, bpy.types.Panel):

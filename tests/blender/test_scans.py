@@ -169,3 +169,10 @@ def test_where_the_server_is_not_installed_or_moved_the_sample_says_so(blender, 
         assert "sample scan is not in the server's folder" in session.notices[scan.data.session_uid].text
     finally:
         location.record_file().unlink()
+
+
+def test_without_any_scan_the_sentence_is_in_the_sidebar(blender, session, environment, tmp_path):
+    assert blender.ops.scanpick.import_scan(filepath=str(tmp_path / "gone.laz")) == {"CANCELLED"}
+    assert "no scan file at" in session.notices[0].text
+    blender.ops.scanpick.open_sample()
+    assert 0 not in session.notices

@@ -105,6 +105,14 @@ def test_what_cannot_be_is_a_sentence(connected, blender, session, study, tmp_pa
     assert not blender.ops.scanpick.study_submit.poll()
 
 
+def test_stopping_leaves_no_empty_object(connected, blender, session, study, tmp_path):
+    obj = labelled(blender)
+    blender.ops.scanpick.study_start(filepath=str(tmp_path / "a.json"), attribute="instance")
+    assert [row.clicks for row in obj.data.scanpick.objects] == [0]
+    assert blender.ops.scanpick.study_stop() == {"FINISHED"}
+    assert not obj.data.scanpick.objects and study.running() is None
+
+
 def test_undo_takes_clicks_back_and_not_what_was_submitted(connected, blender, session, study, tmp_path):
     labelled(blender)
     blender.ops.scanpick.study_start(filepath=str(tmp_path / "a.json"), attribute="instance", count=2)
