@@ -8,10 +8,8 @@ import numpy as np
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
 from ..session import edits, journal, watch
-from ..session.state import ScanState, free_name
+from ..session.state import ScanState, fitting_name, free_name
 from .labels import ABOUT, LARGEST_KEPT, SEMANTIC, LabelError, Labels, whole_numbers
-
-NAME_BYTES = 59  # Blender keeps 63 of a group's name, and a copy's number takes four
 
 
 def labels_of_objects(geometry: Geometry) -> Iterator[Labels | None]:
@@ -108,14 +106,14 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     differences, kept = [], 0
     for label, inside in members.items():
         number = numbers[label]
-        name = free_name(_short(labels.names.get(label, "")) or f"Object {number}", taken)
+        name = free_name(fitting_name(labels.names.get(label, "")) or f"Object {number}", taken)
         taken.add(name)
         mine = inside if state.overlap else inside[free[inside]]
         kept += len(inside) - len(mine)
         color = labels.palette.get(label)
         color = [c / 255 for c in color] if color else edits.palette_color(number)
         changes.append(("create", number, {"name": name, "color": [round(c, 4) for c in color]}))
-        changes.append(("edit", number, {"add": vertex_set.pack(mine), "remove": "", "n": geometry.count}))
+        changes.append(("start", number, {"members": vertex_set.pack(mine), "n": geometry.count}))
         differences.append(masks.Difference(name, mine, np.empty(0, dtype=np.int64)))
         showing = mine[labels.instance[mine] == label]
         after[showing[free[showing]]] = number
@@ -139,9 +137,3 @@ def _numbers(labels: list[int], state: ScanState) -> dict[int, int]:
 
 def _mask_names(geometry: Geometry) -> set[str]:
     return {mask.name for mask in (geometry.obj.vertex_groups if geometry.is_mesh else geometry.data.attributes)}
-
-
-def _short(name: str) -> str:
-    """A name as Blender can keep it, in one line."""
-    line = " ".join(name.split())
-    return line.encode("utf-8")[:NAME_BYTES].decode("utf-8", errors="ignore")

@@ -10,6 +10,7 @@ from ..scan.files import ScanFileError
 from ..scan.scan import ScanError
 from ..server.conversion import ConversionError, wait
 from ..session.application import ApplicationError
+from ..tool import click_tool
 from .common import fail, scan_object
 
 TROUBLES = (ApplicationError, ConversionError, ExportError, LabelError, ScanError, ScanFileError)
@@ -79,3 +80,4 @@ class InSteps:
         context.window_manager.event_timer_remove(self._timer)
         context.window_manager.progress_end()
         context.workspace.status_text_set(None)
+        click_tool.status_was_used(context.workspace)
