@@ -3,6 +3,7 @@
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from .tool import keys
 from .wire.protocol import DEFAULT_ADDRESS
 
 
@@ -60,6 +61,10 @@ class ScanpickPreferences(bpy.types.AddonPreferences):
         column.prop(self, "public_key")
         column.prop(self, "secret_key")
         layout.prop(self, "study_mode")
+        header, keys_shown = layout.panel("scanpick_keys", default_closed=True)
+        header.label(text="Keys of the Click Tool")
+        if keys_shown is not None:
+            keys.draw_preferences(keys_shown, context)
 
 
 def get() -> ScanpickPreferences:

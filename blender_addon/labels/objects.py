@@ -9,10 +9,8 @@ from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
 from ..session import application, edits, journal, watch
 from ..session.session import session
-from ..session.state import ScanState, free_name
+from ..session.state import ScanState, fitting_name, free_name
 from .labels import ABOUT, LARGEST_KEPT, SEMANTIC, LabelError, Labels, whole_numbers
-
-NAME_BYTES = 59  # Blender keeps 63 of a group's name, and a copy's number takes four
 
 
 def labels_of_objects(geometry: Geometry) -> Iterator[Labels | None]:
@@ -116,7 +114,7 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     differences, kept = [], 0
     for label, inside in members.items():
         number = numbers[label]
-        name = free_name(_short(labels.names.get(label, "")) or f"Object {number}", taken)
+        name = free_name(fitting_name(labels.names.get(label, "")) or f"Object {number}", taken)
         taken.add(name)
         mine = inside if state.overlap else inside[free[inside]]
         kept += len(inside) - len(mine)
@@ -158,9 +156,3 @@ def _numbers(labels: list[int], state: ScanState) -> dict[int, int]:
 
 def _mask_names(geometry: Geometry) -> set[str]:
     return {mask.name for mask in (geometry.obj.vertex_groups if geometry.is_mesh else geometry.data.attributes)}
-
-
-def _short(name: str) -> str:
-    """A name as Blender can keep it, in one line."""
-    line = " ".join(name.split())
-    return line.encode("utf-8")[:NAME_BYTES].decode("utf-8", errors="ignore")

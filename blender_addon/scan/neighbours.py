@@ -98,7 +98,7 @@ class CellNeighbours:
 
     def __init__(self, points: np.ndarray, cell: float):
         """points: float (N, 3), NaN allowed; cell: side of a cell, in the same units."""
-        valid = np.isfinite(points).all(axis=1)
+        valid = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1]) & np.isfinite(points[:, 2])
         scaled = np.where(valid[:, None], points / cell, 0.0)
         scaled -= np.floor(scaled[valid].min(axis=0)) if valid.any() else 0.0
         places = np.floor(scaled).astype(np.int64)

@@ -49,7 +49,8 @@ def point_spacing(positions: np.ndarray) -> float:
     queries = cloud[np.linspace(0, len(cloud) - 1, max(8, min(200, PAIRS // len(cloud)))).astype(np.int64)]
     nearest = []
     for query in queries:
-        squared = ((cloud - query) ** 2).sum(axis=1)
+        away = cloud - query
+        squared = np.einsum("ij,ij->i", away, away)
         others = squared[squared > 0]
         if others.size:
             nearest.append(float(others.min()) ** 0.5)

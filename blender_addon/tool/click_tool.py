@@ -1,36 +1,12 @@
-"""The tool in the viewport's toolbar, its keys, and what the status bar says while it is active."""
+"""The tool in the viewport's toolbar, and when the status bar tells its keys."""
 
 import bpy
 
 from ..overlay import markers
 from ..session.session import redraw
+from . import keys
 
 IDNAME = "scanpick.click_tool"
-
-KEYS = (
-    ("scanpick.hover", {"type": "MOUSEMOVE", "value": "ANY", "any": True}, None),
-    ("scanpick.click", {"type": "LEFTMOUSE", "value": "PRESS"}, {"properties": [("positive", True)]}),
-    ("scanpick.click", {"type": "LEFTMOUSE", "value": "PRESS", "ctrl": True}, {"properties": [("positive", False)]}),
-    ("scanpick.choose", {"type": "LEFTMOUSE", "value": "PRESS", "shift": True}, None),
-    ("scanpick.next_object", {"type": "RET", "value": "PRESS"}, {"properties": [("accept", True)]}),
-    ("scanpick.next_object", {"type": "NUMPAD_ENTER", "value": "PRESS"}, {"properties": [("accept", True)]}),
-    ("scanpick.next_object", {"type": "E", "value": "PRESS"}, {"properties": [("accept", False)]}),
-    ("scanpick.take_back", {"type": "BACK_SPACE", "value": "PRESS"}, None),
-    ("scanpick.toggle_colors", {"type": "V", "value": "PRESS"}, None),
-)
-"""Keys while the tool is active; every one can be changed in Preferences > Keymap. In Blender's own keymap and the
-industry-compatible one E, V and Return do nothing in Object Mode, and Backspace at most deletes the object, which the
-tool had better not do. Alt stays free for Emulate 3 Button Mouse, H for hiding, the digits for collections."""
-
-STATUS = (
-    ("MOUSE_LMB", "", "Add"),
-    ("MOUSE_LMB", "EVENT_CTRL", "Remove"),
-    ("MOUSE_LMB", "EVENT_SHIFT", "Choose Object"),
-    ("EVENT_RETURN", "", "Accept"),
-    ("EVENT_E", "", "Next Object"),
-    ("EVENT_BACKSPACE", "", "Take Back"),
-    ("EVENT_V", "", "Colours"),
-)
 
 _keymap_items: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
 _told: set[str] = set()
@@ -49,7 +25,7 @@ class SCANPICK_TOOL_click(bpy.types.WorkSpaceTool):
     )
     bl_icon = "ops.generic.select_circle"
     bl_widget = None
-    bl_keymap = KEYS
+    bl_keymap = keys.KEYS
 
     @staticmethod
     def draw_settings(context: bpy.types.Context, layout: bpy.types.UILayout, tool: bpy.types.WorkSpaceTool) -> None:
@@ -68,16 +44,9 @@ def is_active(context: bpy.types.Context, workspace: bpy.types.WorkSpace) -> boo
     return tool is not None and tool.idname == IDNAME and context.mode == "OBJECT"
 
 
-def _draw_status(header: bpy.types.Header, context: bpy.types.Context) -> None:
-    row = header.layout.row(align=False)
-    for icon, modifier, text in STATUS:
-        part = row.row(align=True)
-        if modifier:
-            part.label(text="", icon=modifier)
-        part.label(text=text, icon=icon)
-        part.separator(factor=1.5)
-    if bpy.context.preferences.inputs.use_mouse_emulate_3_button:
-        row.label(text="Alt + Drag: Orbit")
+def status_was_used(workspace: bpy.types.WorkSpace) -> None:
+    """Something else has written into the status bar and is done: the keys are told again."""
+    _told.discard(workspace.name)
 
 
 def update_status() -> None:
@@ -87,7 +56,7 @@ def update_status() -> None:
         with bpy.context.temp_override(window=window):
             active = is_active(bpy.context, workspace)
         if active and workspace.name not in _told:
-            workspace.status_text_set(_draw_status)
+            workspace.status_text_set(keys.draw_status)
             _told.add(workspace.name)
         elif not active and workspace.name in _told:
             workspace.status_text_set(None)

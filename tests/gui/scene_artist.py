@@ -124,9 +124,9 @@ def play(stage):
         yield from stage.until(lambda p=place: scan().data.scanpick.objects[p].locked, "accept")
     yield from stage.move(stage.middle())
     yield from stage.shot("03_ten_objects")
-    yield from stage.tap("V")
+    yield from stage.tap("L")
     yield from stage.shot("04_labels")
-    yield from stage.tap("V")
+    yield from stage.tap("L")
 
     masks = [mask_of(n + 1) for n in range(OBJECTS)]
     yield from stage.tap("S", ctrl=True)

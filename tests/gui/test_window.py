@@ -23,6 +23,7 @@ def test_click_tool_in_object_mode(play, sphere_address):
     assert facts["removed"] > 0
     assert "is locked" in facts["locked_notice"]
     assert facts["first_kept"]
+    assert facts["view_moved"] and facts["colours"] == "LEFT", "Shift+J shows what is left"
     assert facts["objects"] == ["Object 1", "Object 2"]
 
 
