@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from inference_server.adaptation import ADAPTATIONS, AdaptationConfig, Example, _Adam, follow_clicks, log_odds
+from inference_server.adaptation import ADAPTATIONS, AdaptationConfig, Example, _Adam, _parts, follow_clicks, log_odds
 from inference_server.errors import UserError
 from inference_server.importance import importance_file, measure, read_importance, write_importance
 from inference_server.models.checkpoints import WEIGHTS_FOLDER, save_weights
@@ -47,7 +47,8 @@ def everything(model, value=1.0):
 def test_the_network_learns_what_its_first_clicks_alone_got_wrong():
     model, clicks = Linear(), example((0.1, True), (1.9, True))
     learnt = follow_clicks(model, clicks, {"matrix": torch.zeros(5, 2)}, AdaptationConfig(5e-2, steps=20))
-    before, after = log_odds(model, clicks, shown=1), log_odds(model, clicks, learnt, shown=1)
+    first = torch.tensor([True, False])
+    before, after = log_odds(model, clicks, shown=first), log_odds(model, clicks, learnt, shown=first)
     far = int(1.9 / 0.05)
     assert before[far] < -1 < after[far]
     assert model.matrix.grad is None and torch.equal(model.matrix, Linear().matrix)
@@ -59,8 +60,8 @@ def test_a_click_that_is_shown_teaches_nothing_that_is_why_some_are_held_out():
     nothing = {"matrix": torch.zeros(5, 2)}
     far = int(1.9 / 0.05)
     gains = [
-        log_odds(model, clicks, follow_clicks(model, clicks, nothing, AdaptationConfig(held_out=held_out)), 1)[far]
-        for held_out in (True, False)
+        log_odds(model, clicks, follow_clicks(model, clicks, nothing, config), torch.tensor([True, False]))[far]
+        for config in (AdaptationConfig(), AdaptationConfig(held_out=False))
     ]
     assert gains[0] > gains[1]
 
@@ -77,11 +78,16 @@ def test_its_steps_are_those_of_adam():
     torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("clicks", [[(0.1, True)], [(0.1, False), (1.0, True)]])
+@pytest.mark.parametrize("clicks", [[(0.1, True)], [(0.1, False), (1.0, True), (1.5, False)]])
 def test_where_nothing_can_be_held_out_nothing_changes(clicks):
     model = Linear()
     learnt = follow_clicks(model, example(*clicks), everything(model))
     assert torch.equal(learnt["matrix"], model.matrix)
+
+
+def test_positive_clicks_are_held_out_the_last_first_and_negative_ones_always_shown():
+    parts = _parts(torch.tensor([True, False, True, True, False]))
+    assert [part.tolist() for part in parts] == [[True, True, True, False, True], [True, True, False, False, True]]
 
 
 def test_important_weights_are_held_back_and_those_without_importance_stay():
