@@ -7,9 +7,7 @@ Needs Python 3.10 or newer and nothing else; all it makes lies in `.venv` and th
 import sys
 
 if sys.version_info < (3, 10):  # noqa: UP036  (told, not crashed)
-    sys.exit(
-        "Scanpick needs Python 3.10 or newer; run install.py with one, e.g. `python3.11 install.py demo`."
-    )
+    sys.exit("Scanpick needs Python 3.10 or newer; run install.py with one, e.g. `python3.11 install.py demo`.")
 
 import argparse
 import subprocess

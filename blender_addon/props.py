@@ -103,7 +103,7 @@ class ScanpickScan(bpy.types.PropertyGroup):
     )
     overlap: BoolProperty(
         name="Allow Overlap",
-        description="Let a vertex belong to several objects; otherwise the newest click takes it, except from locked ones",
+        description="Let a vertex belong to several objects; else the newest click takes it, except from locked ones",
         update=_overlap_changed,
     )
 

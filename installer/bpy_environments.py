@@ -70,15 +70,11 @@ def environment(wheel: Wheel, extra: tuple[str, ...] = ()) -> Path:
         done = subprocess.run([str(base), "-m", "venv", str(folder)], capture_output=True, text=True)
         if done.returncode != 0:
             raise CommandFailed(f"The environment {folder} could not be made.", done.stdout + done.stderr)
-        pip_install(
-            python, ["--upgrade", "pip>=25.1,<27"], f"Preparing an environment for Blender {wheel.series}"
-        )
+        pip_install(python, ["--upgrade", "pip>=25.1,<27"], f"Preparing an environment for Blender {wheel.series}")
         missing = missing_distributions(python, wheel, extra)
     if missing:
         ensure_libraries()
-        what = (
-            f"Blender {wheel.release} as a module" if wheel.requirements[0] in missing else " ".join(missing)
-        )
+        what = f"Blender {wheel.release} as a module" if wheel.requirements[0] in missing else " ".join(missing)
         pip_install(python, missing, f"Installing {what}")
     return python
 
@@ -132,9 +128,7 @@ def all_environments(extra: tuple[str, ...] = ()) -> tuple[dict[str, Path], dict
 
 def first_environment() -> Path:
     """The interpreter of the first environment that can be had, those already there first."""
-    ready = [
-        w for w in WHEELS if missing_distributions(venv_python(cache_folder() / f"bpy-{w.series}"), w) == []
-    ]
+    ready = [w for w in WHEELS if missing_distributions(venv_python(cache_folder() / f"bpy-{w.series}"), w) == []]
     reasons = []
     for wheel in [*ready, *(w for w in WHEELS if w not in ready)]:
         try:

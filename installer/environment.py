@@ -115,9 +115,7 @@ def _install_torch(python: Path, device: str, stamp: dict | None) -> tuple[str, 
     for number, arguments in enumerate(attempts, 1):
         place = f" (source {number} of {len(attempts)})" if number > 1 else ""
         try:
-            pip_install(
-                python, [*arguments, *force], f"Installing PyTorch {torch_release()} for {chosen}{place}"
-            )
+            pip_install(python, [*arguments, *force], f"Installing PyTorch {torch_release()} for {chosen}{place}")
         except CommandFailed:
             if number == len(attempts):
                 raise

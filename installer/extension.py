@@ -57,15 +57,11 @@ def install(python: Path, chosen: Path | None) -> None:
     zips = sorted(build(python).glob("*.zip"))
     recorded = try_run([python, "-c", _RECORD, python, REPOSITORY], cwd=REPOSITORY)
     if recorded is None:
-        raise InstallError(
-            "The place of the server could not be recorded; is the configuration folder writable?"
-        )
+        raise InstallError("The place of the server could not be recorded; is the configuration folder writable?")
     say(f"  The add-on will start the server from {REPOSITORY} (recorded in {recorded.strip()})")
     blenders = {chosen: blender_version(chosen)} if chosen else find_blenders()
     if chosen and blenders[chosen] is None:
-        raise InstallError(
-            f"{chosen} is not a Blender that starts; give the program's own path to --blender."
-        )
+        raise InstallError(f"{chosen} is not a Blender that starts; give the program's own path to --blender.")
     if not blenders:
         _validate_without_blender(zips)
         raise InstallError(
@@ -89,9 +85,7 @@ def _install_into(program: Path, version: tuple[int, int, int], zips: list[Path]
         command = [program, "--command", "extension", "install-file", "-r", "user_default", "-e", fitting[0]]
         run(command, f"{name}: installing the add-on", log=LOG)
     except CommandFailed as error:
-        raise CommandFailed(
-            f"{name} ({program}) refused the add-on; its words are in {LOG}.", error.tail
-        ) from error
+        raise CommandFailed(f"{name} ({program}) refused the add-on; its words are in {LOG}.", error.tail) from error
     say(f"  {name}: ready. In the 3D viewport press N and choose the tab Scanpick.")
 
 

@@ -37,13 +37,9 @@ def install(python: Path) -> None:
         return
     torch_version, cuda = installed_torch(python) or ("", None)
     if not torch_version:
-        raise InstallError(
-            "MinkowskiEngine is built for the torch in .venv; run `python install.py serve` first."
-        )
+        raise InstallError("MinkowskiEngine is built for the torch in .venv; run `python install.py serve` first.")
     tag = try_run([python, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])"]).strip()
-    folder = (
-        cache_folder() / "wheels" / f"minkowski-{RELEASE}-{tag}-{platform.machine()}-torch{torch_version}"
-    )
+    folder = cache_folder() / "wheels" / f"minkowski-{RELEASE}-{tag}-{platform.machine()}-torch{torch_version}"
     wheels = list(folder.glob("*.whl"))
     if not wheels:
         ensure_tools(python)
@@ -62,9 +58,7 @@ def works(python: Path) -> bool:
 def ensure_tools(python: Path) -> None:
     """Have a C++ compiler, OpenBLAS and Python's headers. Raises InstallError."""
     if sys.platform != "linux":
-        raise InstallError(
-            "MinkowskiEngine builds on Linux only; the default engine, torch, needs nothing built."
-        )
+        raise InstallError("MinkowskiEngine builds on Linux only; the default engine, torch, needs nothing built.")
     missing = missing_packages(python)
     if missing:
         debian.ensure(missing, "MinkowskiEngine needs a C++ compiler and OpenBLAS")
@@ -80,9 +74,7 @@ def missing_packages(python: Path) -> list[str]:
         missing.append("g++")
     if not compiler or not _compiles(compiler):
         missing.append("libopenblas-dev")
-    code = (
-        "import sys, sysconfig; print(sysconfig.get_path('include')); print('%d.%d' % sys.version_info[:2])"
-    )
+    code = "import sys, sysconfig; print(sysconfig.get_path('include')); print('%d.%d' % sys.version_info[:2])"
     include, version = (try_run([python, "-c", code]) or f"{sysconfig.get_path('include')}\n3.11").split()
     if not (Path(include) / "Python.h").exists():
         missing.append(f"python{version}-dev")

@@ -26,9 +26,7 @@ def cache_folder() -> Path:
             return folder.resolve()
         except OSError:
             continue
-    raise InstallError(
-        f"The cache folder {chosen or VENV / 'cache'} cannot be written; set SCANPICK_CACHE to another."
-    )
+    raise InstallError(f"The cache folder {chosen or VENV / 'cache'} cannot be written; set SCANPICK_CACHE to another.")
 
 
 def _user_cache() -> Path:

@@ -62,9 +62,7 @@ def choose_device(asked: str, driver: Driver | None, system: str = sys.platform)
     return asked
 
 
-def torch_attempts(
-    release: str, device: str, driver: Driver | None, system: str = sys.platform
-) -> list[list[str]]:
+def torch_attempts(release: str, device: str, driver: Driver | None, system: str = sys.platform) -> list[list[str]]:
     """Arguments of `pip install`, to be tried in turn until one is carried out.
 
     PyPI's torch for Linux is a CUDA build of several GB. A requirement with a local version ("+cpu") cannot

@@ -86,9 +86,7 @@ class BlenderRun(pytest.Item):
             text = f"pytest ended with {code} in {self.python}\n{output[-6000:]}"
             self.reports.append(self.report(None, "failed", text))
 
-    def report(
-        self, case: ElementTree.Element | None, outcome: str = "passed", text: str = ""
-    ) -> pytest.TestReport:
+    def report(self, case: ElementTree.Element | None, outcome: str = "passed", text: str = "") -> pytest.TestReport:
         """A report as if the test had run here; `case` is its element in the JUnit file."""
         name, seconds = "(process)", 0.0
         longrepr: object = text or None

@@ -37,9 +37,7 @@ def check_results(out: Path) -> dict:
     for entry in report["objects"]:
         assert (out / "objects" / f"{entry['name']}.glb").read_bytes()[:4] == b"glTF"
         assert len(read_scan(out / "objects" / f"{entry['name']}.ply")) > 0
-    before, after = (
-        np.asarray(Image.open(out / name).convert("RGB"), int) for name in ("before.png", "after.png")
-    )
+    before, after = (np.asarray(Image.open(out / name).convert("RGB"), int) for name in ("before.png", "after.png"))
     assert before.shape == after.shape
     assert before.std() > 10, "the picture of the scan shows nothing"
     assert (np.abs(before - after).max(axis=2) > 40).mean() > 0.01, "no object is seen in the picture"

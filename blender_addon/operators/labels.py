@@ -114,9 +114,7 @@ class SCANPICK_OT_import_labels(_MakesObjects, bpy.types.Operator):
         self.make(obj, labels)
 
 
-def attribute_items(
-    operator: bpy.types.Operator | None, context: bpy.types.Context
-) -> list[tuple[str, str, str]]:
+def attribute_items(operator: bpy.types.Operator | None, context: bpy.types.Context) -> list[tuple[str, str, str]]:
     """The attributes of the active scan that can hold labels, for an enum."""
     obj = scan_object(context)
     names = objects.label_attributes(obj.data, Geometry(obj).claimed) if obj is not None else []

@@ -24,7 +24,8 @@ def candidates(geometry: Geometry) -> list[str]:
     names = masks.mask_names(geometry)
     if geometry.is_mesh:
         attributes = geometry.data.attributes
-        names += [a.name for a in attributes if a.domain == "POINT" and a.data_type == "BOOLEAN" and a.name not in names]
+        flags = [a.name for a in attributes if a.domain == "POINT" and a.data_type == "BOOLEAN"]
+        names += [name for name in flags if name not in names]
     return [name for name in names if name not in ours and not name.startswith(".")]
 
 

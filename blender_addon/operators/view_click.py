@@ -109,9 +109,7 @@ class SCANPICK_OT_hover(bpy.types.Operator):
         before = markers.hover
         markers.hover = None
         if found is not None:
-            markers.hover = markers.Hover(
-                context.region.as_pointer(), obj.session_uid, found.local, not event.ctrl
-            )
+            markers.hover = markers.Hover(context.region.as_pointer(), obj.session_uid, found.local, not event.ctrl)
         if markers.hover != before:
             context.area.tag_redraw()
             if before is not None and before.region != context.region.as_pointer():

@@ -68,9 +68,7 @@ def is_drawn(obj: bpy.types.Object) -> bool:
 
 def drawn_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
     space = context.space_data
-    return [
-        obj for obj in context.view_layer.objects if is_drawn(obj) and obj.visible_in_viewport_get(space)
-    ]
+    return [obj for obj in context.view_layer.objects if is_drawn(obj) and obj.visible_in_viewport_get(space)]
 
 
 def palette(obj: bpy.types.Object, view: settings.ScanpickView) -> np.ndarray:
@@ -85,9 +83,8 @@ def palette(obj: bpy.types.Object, view: settings.ScanpickView) -> np.ndarray:
         colors[1:] = (*GREY, 0.92)
     for item in scan.objects:
         strength = max(view.opacity, 0.05) if item.visible else 0.0
-        if view.mode == "LABELS":
-            colors[item.number + 1] = (*item.color, strength)
-        elif view.mode == "RGB" and active is not None and item.number == active.number:
+        is_active = active is not None and item.number == active.number
+        if view.mode == "LABELS" or (view.mode == "RGB" and is_active):
             colors[item.number + 1] = (*item.color, strength)
     return colors
 
@@ -152,7 +149,7 @@ def _draw_cloud(
 
 
 def _point_size(obj: bpy.types.Object, view: settings.ScanpickView) -> float:
-    """Pixels; never smaller than the dots that Blender draws for vertices without faces, which would show around ours."""
+    """Pixels; never smaller than Blender's own dots for vertices without faces, which would show around ours."""
     preferences = bpy.context.preferences
     dots = preferences.themes[0].view_3d.vertex_size + DOT_RIM if obj.type == "MESH" else 0
     return max(view.point_size, dots) * preferences.system.pixel_size

@@ -1,4 +1,4 @@
-"""Colours of the vertices as the eye sees them: from a colour attribute, else from the material's texture, else none."""
+"""Colours of the vertices as the eye sees them: of a colour attribute, else of the material's texture, else none."""
 
 from dataclasses import dataclass
 
@@ -44,9 +44,7 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.round(encoded * 255).astype(np.uint8)
 
 
-def _attribute_colors(
-    data: bpy.types.Mesh | bpy.types.PointCloud, attribute: bpy.types.Attribute
-) -> np.ndarray | None:
+def _attribute_colors(data: bpy.types.Mesh | bpy.types.PointCloud, attribute: bpy.types.Attribute) -> np.ndarray | None:
     flat = np.empty(len(attribute.data) * 4, dtype=np.float32)
     if not flat.size:
         return None

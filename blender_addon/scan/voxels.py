@@ -13,7 +13,7 @@ STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 @dataclass(frozen=True)
 class Proposal:
-    """`voxel_size`, `spacing` and `extent` (longest side, outliers left out) in metres; `warning` is "" or a sentence."""
+    """`voxel_size`, `spacing`, `extent` (longest side, outliers left out) in metres; `warning` is "" or a sentence."""
 
     voxel_size: float
     spacing: float

@@ -81,7 +81,8 @@ class ServerProcess:
                     creationflags=flags,
                 )
         except OSError as error:
-            return f"The server could not be started ({error.strerror or error}): run 'python install.py blender' again."
+            reason = error.strerror or error
+            return f"The server could not be started ({reason}): run 'python install.py blender' again."
         return None
 
     def ended(self) -> str | None:

@@ -19,10 +19,11 @@ def _scans_with_journal() -> list[Geometry]:
     seen: set[int] = set()
     found = []
     for obj in bpy.data.objects:
-        if obj.type in ("MESH", "POINTCLOUD") and obj.data is not None and obj.data.session_uid not in seen:
-            if journal.has_journal(obj.data) and obj.data.library is None:
-                seen.add(obj.data.session_uid)
-                found.append(Geometry(obj))
+        if obj.type not in ("MESH", "POINTCLOUD") or obj.data is None or obj.data.session_uid in seen:
+            continue
+        if journal.has_journal(obj.data) and obj.data.library is None:
+            seen.add(obj.data.session_uid)
+            found.append(Geometry(obj))
     return found
 
 

@@ -20,8 +20,7 @@ class SCANPICK_TOOL_click(bpy.types.WorkSpaceTool):
     bl_idname = IDNAME
     bl_label = "Scanpick"
     bl_description = (
-        "Click objects out of a scan.\n"
-        "Click adds, Ctrl-click removes, Enter accepts and goes to the next object"
+        "Click objects out of a scan.\nClick adds, Ctrl-click removes, Enter accepts and goes to the next object"
     )
     bl_icon = "ops.generic.select_circle"
     bl_widget = None

@@ -57,9 +57,7 @@ class SCANPICK_PT_server(Tab, bpy.types.Panel):
 class SCANPICK_UL_objects(bpy.types.UIList):
     """Rows: colour, name, clicks, vertices, eye, lock."""
 
-    def draw_item(
-        self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0
-    ) -> None:
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0) -> None:
         row = layout.row(align=True)
         swatch = row.row()
         swatch.ui_units_x = 0.8
@@ -227,4 +225,12 @@ class SCANPICK_PT_export(Tab, bpy.types.Panel):
         column.operator("scanpick.objects_from_labels", text="Objects From Labels…", icon="OUTLINER_OB_POINTCLOUD")
 
 
-CLASSES = (SCANPICK_UL_objects, SCANPICK_PT_click, SCANPICK_PT_objects, SCANPICK_PT_view, SCANPICK_PT_scan, SCANPICK_PT_export, SCANPICK_PT_server)
+CLASSES = (
+    SCANPICK_UL_objects,
+    SCANPICK_PT_click,
+    SCANPICK_PT_objects,
+    SCANPICK_PT_view,
+    SCANPICK_PT_scan,
+    SCANPICK_PT_export,
+    SCANPICK_PT_server,
+)

@@ -25,10 +25,9 @@ CONTENDERS = (("torch", "float32"), ("torch", "bfloat16"), ("minkowski", "float3
 
 
 def command(
-    voxels: Annotated[list[int], typer.Option(help="Sizes to measure; may be given more than once.")] = [
-        20_000,
-        60_000,
-    ],
+    voxels: Annotated[
+        list[int] | None, typer.Option(help="Sizes to measure, default 20,000 and 60,000; may be given more than once.")
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each engine; the median counts.")] = 3,
     model: Annotated[str, typer.Option(help="Network to measure.")] = "MinkUNet34C",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
@@ -37,7 +36,7 @@ def command(
     console = Console()
     jobs = [
         (size, mode, engine, dtype)
-        for size in voxels
+        for size in voxels or (20_000, 60_000)
         for mode in ("forward", "training step")
         for _ in range(repeats)
         for engine, dtype in CONTENDERS

@@ -48,9 +48,7 @@ def demo(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"The folder {out} cannot be made ({error.strerror}): give another with --out."
-        ) from error
+        raise UserError(f"The folder {out} cannot be made ({error.strerror}): give another with --out.") from error
     console.print(f"{data.name}: {len(data):,} vertices, {len(wanted)} objects to click")
     with (
         tempfile.TemporaryDirectory(prefix="scanpick-demo-", ignore_cleanup_errors=True) as scratch,
@@ -120,9 +118,7 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _click_all(
-    console: Console, blender: BlenderProcess, wanted: list[tasks.Task], scan: Scan
-) -> list[Outcome]:
+def _click_all(console: Console, blender: BlenderProcess, wanted: list[tasks.Task], scan: Scan) -> list[Outcome]:
     simulator, outcomes = ClickSimulator(scan.positions), []
 
     def press(click: Click) -> dict:

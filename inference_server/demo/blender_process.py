@@ -46,9 +46,7 @@ class BlenderProcess:
                 except TimeoutError:
                     if self.process.poll() is not None or time.monotonic() > until:
                         self.close()
-                        raise UserError(
-                            f"Blender ({program}) did not start; its words are in {log}."
-                        ) from None
+                        raise UserError(f"Blender ({program}) did not start; its words are in {log}.") from None
         self._connection.settimeout(None)
         self._stream = self._connection.makefile("rw", encoding="utf-8", newline="\n")
 

@@ -44,9 +44,7 @@ class Artist:
         fitting = [zip_file for zip_file in sorted(Path(extensions).glob("*.zip")) if _fits(zip_file)]
         if not fitting:
             raise Refused(f"No add-on for Blender {bpy.app.version_string} was built.")
-        bpy.ops.extensions.package_install_files(
-            repo="user_default", filepath=str(fitting[0]), enable_on_install=True
-        )
+        bpy.ops.extensions.package_install_files(repo="user_default", filepath=str(fitting[0]), enable_on_install=True)
         package = "bl_ext.user_default.scanpick"
         if package not in bpy.context.preferences.addons:
             raise Refused(f"Blender {bpy.app.version_string} did not enable {fitting[0].name}.")
@@ -121,9 +119,7 @@ class Artist:
         mesh = bmesh.new()
         mesh.from_mesh(self.obj.data)
         layer = mesh.verts.layers.deform.active
-        inside = np.fromiter(
-            (vertex[layer].get(index, 0.0) >= 0.5 for vertex in mesh.verts), bool, len(mesh.verts)
-        )
+        inside = np.fromiter((vertex[layer].get(index, 0.0) >= 0.5 for vertex in mesh.verts), bool, len(mesh.verts))
         mesh.free()
         return inside
 
@@ -143,9 +139,7 @@ class Artist:
         shown = ~_unpacked(hidden, len(self.obj.data.vertices))
         colours = inside_pictures.point_colours(self.obj, objects)
         inside_pictures.render(self.obj, colours, shown, eye, target, path)
-        return {
-            "colours": {item.name: [float(c) for c in item.color] for item in self.obj.data.scanpick.objects}
-        }
+        return {"colours": {item.name: [float(c) for c in item.color] for item in self.obj.data.scanpick.objects}}
 
     def end(self) -> dict:
         """Stop the server that the add-on started."""

@@ -110,9 +110,7 @@ def _material() -> bpy.types.Material:
     return material
 
 
-def _camera(
-    scene: bpy.types.Scene, obj: bpy.types.Object, eye: list[float], target: list[float]
-) -> bpy.types.Object:
+def _camera(scene: bpy.types.Scene, obj: bpy.types.Object, eye: list[float], target: list[float]) -> bpy.types.Object:
     camera = bpy.data.objects.new("picture", bpy.data.cameras.new("picture"))
     camera.data.lens = LENS
     camera.data.clip_end = 1e4

@@ -76,9 +76,7 @@ def print_table(console: Console, outcomes: list[Outcome]) -> None:
     console.print(table)
 
 
-def side_by_side(
-    before: Path, after: Path, colours: dict[str, list[float]], outcomes: list[Outcome]
-) -> Image.Image:
+def side_by_side(before: Path, after: Path, colours: dict[str, list[float]], outcomes: list[Outcome]) -> Image.Image:
     """Before and after next to each other with a legend below. colours: linear RGB by object."""
     left, right = Image.open(before).convert("RGB"), Image.open(after).convert("RGB")
     font = ImageFont.load_default(size=20)

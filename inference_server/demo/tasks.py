@@ -34,9 +34,7 @@ def from_labels(scan: Scan, count: int = 10) -> list[Task]:
     Raises UserError where the scan has no labels or no such instance.
     """
     if scan.instance is None:
-        raise UserError(
-            f"{scan.name} has no instance labels to click by: say where to click with --clicks FILE.json."
-        )
+        raise UserError(f"{scan.name} has no instance labels to click by: say where to click with --clicks FILE.json.")
     numbers, sizes = np.unique(scan.instance[scan.instance >= 0], return_counts=True)
     order = np.lexsort((numbers, -sizes))
     chosen = [
@@ -45,9 +43,7 @@ def from_labels(scan: Scan, count: int = 10) -> list[Task]:
         if size > SMALLEST and scan.names.get(int(number)) not in STRUCTURE
     ]
     if not chosen:
-        raise UserError(
-            f"{scan.name} has no labelled object of more than {SMALLEST} vertices: give another scan."
-        )
+        raise UserError(f"{scan.name} has no labelled object of more than {SMALLEST} vertices: give another scan.")
     step = max(1, len(chosen) // count)
     tasks, names = [], set()
     for number in chosen[::step][:count]:

@@ -84,9 +84,7 @@ def _framed(points: np.ndarray, direction: np.ndarray, aspect: float) -> tuple[n
     return target + direction * distance, target
 
 
-def _visible(
-    points: np.ndarray, eye: np.ndarray, target: np.ndarray, shown: np.ndarray, matters: np.ndarray
-) -> float:
+def _visible(points: np.ndarray, eye: np.ndarray, target: np.ndarray, shown: np.ndarray, matters: np.ndarray) -> float:
     """Pixels of a small picture, by a z-buffer, whose nearest point matters; others count a tenth."""
     right, up, back = _axes(eye, target)
     away = points[shown] - eye

@@ -56,9 +56,7 @@ class RegionGrowing(Baseline):
         size = len(graph.centroids)
         edges = csr_array((cost[smooth], (first, second)), shape=(size, size))
         ours, theirs = (
-            dijkstra(edges, directed=False, indices=seeds, min_only=True)
-            if len(seeds)
-            else np.full(size, np.inf)
+            dijkstra(edges, directed=False, indices=seeds, min_only=True) if len(seeds) else np.full(size, np.inf)
             for seeds in (positive, negative)
         )
         return np.isfinite(ours) & (ours < theirs)
@@ -99,9 +97,7 @@ class GraphCut(Baseline):
         heads = np.concatenate([second, first, voxels, sink])
         capacity = np.concatenate([between, between, np.maximum(leaning, 0), np.maximum(-leaning, 0)])
         used = capacity > 0
-        network = csr_array(
-            (capacity[used].astype(np.int32), (tails[used], heads[used])), shape=(size + 2, size + 2)
-        )
+        network = csr_array((capacity[used].astype(np.int32), (tails[used], heads[used])), shape=(size + 2, size + 2))
         network.indices, network.indptr = network.indices.astype(np.int32), network.indptr.astype(np.int32)
         residual = network - maximum_flow(network, size, size + 1).flow
         residual.eliminate_zeros()

@@ -47,8 +47,7 @@ def read_classes(path: Path | None) -> ClassList:
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"The class list {path} is not one ({error}): give one class a line, or JSON with seen, "
-            "structure, names."
+            f"The class list {path} is not one ({error}): give one class a line, or JSON with seen, structure, names."
         ) from error
 
 

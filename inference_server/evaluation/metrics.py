@@ -57,18 +57,14 @@ def average_precision(scenes: Sequence[tuple[Sequence[int], Sequence[Proposal]]]
         used = set()
         for identity in objects:
             finders = [
-                i
-                for i, p in enumerate(proposals)
-                if i not in used and p.overlaps.get(identity, 0.0) > threshold
+                i for i, p in enumerate(proposals) if i not in used and p.overlaps.get(identity, 0.0) > threshold
             ]
             used.update(finders)
             found = sorted((proposals[i].confidence for i in finders), reverse=True)
             missed += not found
             right += [True, *[False] * (len(found) - 1)] if found else []
             scores += found
-        lost = [
-            p.confidence for p in proposals if not any(value > threshold for value in p.overlaps.values())
-        ]
+        lost = [p.confidence for p in proposals if not any(value > threshold for value in p.overlaps.values())]
         right += [False] * len(lost)
         scores += lost
     if not any(len(objects) for objects, _ in scenes):

@@ -65,9 +65,7 @@ def draw_object(path: Path, scan: Scan, result: ObjectResult, mask: np.ndarray, 
         color = "lime" if click.positive else "magenta"
         panels[1].plot(*place, "o", ms=4, mfc=color, mec="black", mew=0.6)
         panels[1].annotate(str(number), place, fontsize=6)
-    panels[0].set_title(
-        f"{result.scene}, object {result.object}, {result.class_name or 'no class'}", fontsize=8
-    )
+    panels[0].set_title(f"{result.scene}, object {result.object}, {result.class_name or 'no class'}", fontsize=8)
     panels[1].set_title(
         f"IoU {result.ious[-1] * 100:.0f} %, {len(result.clicks)} clicks: green hit, blue missed, red wrong",
         fontsize=8,

@@ -77,7 +77,5 @@ def split_tasks(tasks: list[Task], jobs: int) -> list[Task]:
     """
     parts = -(-3 * jobs // len(tasks)) if len(tasks) < 3 * jobs and jobs > 1 else 1
     return [
-        Task(task.source, task.objects[part::parts])
-        for task in tasks
-        for part in range(min(parts, len(task.objects)))
+        Task(task.source, task.objects[part::parts]) for task in tasks for part in range(min(parts, len(task.objects)))
     ]

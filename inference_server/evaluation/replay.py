@@ -87,9 +87,7 @@ def replay(method: Method, session: Session, scans: Sequence[Path], voxel_size: 
     rows = []
     for studied in session.objects:
         if scan.instance is None or not (scan.instance == studied.instance).any():
-            raise UserError(
-                f"{scan.name} has no object {studied.instance}, which {session.path} was asked for."
-            )
+            raise UserError(f"{scan.name} has no object {studied.instance}, which {session.path} was asked for.")
         human = _human_curve(method, scan, studied, max(COUNTS))
         simulated = trial.run(studied.instance, max(COUNTS)).ious
         rows.append(

@@ -54,9 +54,7 @@ def _scenes_at(path: Path) -> list[tuple[str, Path]]:
         scenes = module.find(path)
         if scenes:
             return [(kind, scene) for scene in scenes]
-    files = sorted(
-        file for file in path.iterdir() if file.suffix.lower() in READERS and not file.name.startswith(".")
-    )
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS and not file.name.startswith("."))
     if not files:
         raise UserError(
             f"{path} holds no scans: give PLY files, a folder of them, or a folder of ScanNet, S3DIS or "

@@ -38,8 +38,7 @@ def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) ->
     changed = settings.differences(before)
     if changed:
         options = ", ".join(
-            f"{name.replace('_', '-')} {before.get(name)} there, {settings.to_json()[name]} now"
-            for name in changed
+            f"{name.replace('_', '-')} {before.get(name)} there, {settings.to_json()[name]} now" for name in changed
         )
         raise UserError(
             f"{folder} holds an evaluation with other settings ({options}): use the same ones, give another "

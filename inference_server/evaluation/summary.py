@@ -36,12 +36,8 @@ def summarise(results: Sequence[ObjectResult], classes: ClassList, ranking: str 
     groups = {name: members for name, members in groups.items() if members}
     return {
         "groups": {name: figures(members) for name, members in groups.items()},
-        "by_class": {
-            name: figures(members) for name, members in _grouped(named, lambda r: r.class_name).items()
-        },
-        "by_scene": {
-            name: scene_figures(members) for name, members in _grouped(results, lambda r: r.scene).items()
-        },
+        "by_class": {name: figures(members) for name, members in _grouped(named, lambda r: r.class_name).items()},
+        "by_scene": {name: scene_figures(members) for name, members in _grouped(results, lambda r: r.scene).items()},
         "clicks_per_scene": {
             f"NoC@{target * 100:.0f}": float(
                 np.mean(
@@ -72,9 +68,7 @@ def figures(results: Sequence[ObjectResult]) -> dict:
     for count in COUNTS:
         if count <= curves.shape[1]:
             values[f"IoU@{count}"] = curves[:, count - 1]
-    reached = {
-        f"reached@{target * 100:.0f}": float((curves[:, :20] >= target).any(1).mean()) for target in TARGETS
-    }
+    reached = {f"reached@{target * 100:.0f}": float((curves[:, :20] >= target).any(1).mean()) for target in TARGETS}
     return {
         "objects": len(results),
         **{name: float(per_object.mean()) for name, per_object in values.items()},

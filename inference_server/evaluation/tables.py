@@ -60,9 +60,7 @@ def _class_table(summary: dict) -> Table:
     for name in [*NOC, *ious]:
         table.add_column(name, justify="right")
     for name, values in sorted(summary["by_class"].items(), key=lambda item: -item[1]["objects"]):
-        cells = [f"{values[figure]:.1f}" for figure in NOC] + [
-            f"{values[figure] * 100:.0f}" for figure in ious
-        ]
+        cells = [f"{values[figure]:.1f}" for figure in NOC] + [f"{values[figure] * 100:.0f}" for figure in ious]
         table.add_row(name, str(values["objects"]), *cells)
     return table
 

@@ -46,9 +46,7 @@ def _block(engine: ModuleType, inputs: int, planes: int) -> nn.Module:
             self.norm2 = engine.BatchNorm(planes)
             self.downsample = None
             if inputs != planes:
-                self.downsample = nn.ModuleList(
-                    [engine.Convolution(inputs, planes, 1), engine.BatchNorm(planes)]
-                )
+                self.downsample = nn.ModuleList([engine.Convolution(inputs, planes, 1), engine.BatchNorm(planes)])
 
         def forward(self, x):
             shortcut = x

@@ -128,16 +128,12 @@ class _Transposed(Function):
         return dx, dw, None
 
 
-def neighbourhood_convolution(
-    x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None
-) -> Tensor:
+def neighbourhood_convolution(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
     """Stride-1 convolution onto the same voxels. x: (V, Ci), weight: (K, Ci, Co), bias: (1, Co) -> (V, Co)."""
     return _Neighbourhood.apply(x, weight, bias, kernel_map)
 
 
-def strided_convolution(
-    x: Tensor, weight: Tensor, coarsening: Coarsening, bias: Tensor | None = None
-) -> Tensor:
+def strided_convolution(x: Tensor, weight: Tensor, coarsening: Coarsening, bias: Tensor | None = None) -> Tensor:
     """2x2x2, stride 2: fine (V, Ci) -> coarse (Vc, Co). weight: (8, Ci, Co), bias: (1, Co)."""
     return _Strided.apply(x, weight, bias, coarsening)
 

@@ -69,6 +69,4 @@ def concatenate(a: ME.SparseTensor, b: ME.SparseTensor) -> ME.SparseTensor:
 
 
 def _like(features: Tensor, x: ME.SparseTensor) -> ME.SparseTensor:
-    return ME.SparseTensor(
-        features, coordinate_map_key=x.coordinate_map_key, coordinate_manager=x.coordinate_manager
-    )
+    return ME.SparseTensor(features, coordinate_map_key=x.coordinate_map_key, coordinate_manager=x.coordinate_manager)

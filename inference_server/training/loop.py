@@ -140,9 +140,7 @@ class Trainer:
         return clicks.begin(batch.crops[i], target, clicks.erosion_depth(mask, batch.neighbours)[batch.rows[i]], rng)
 
     def _features(self, batch: Batch, objects: list[clicks.Interaction]) -> Tensor:
-        parts = [
-            self._crop_features(crop, interaction) for crop, interaction in zip(batch.crops, objects, strict=True)
-        ]
+        parts = [self._crop_features(crop, interaction) for crop, interaction in zip(batch.crops, objects, strict=True)]
         return torch.cat(parts).to(self.device, self.dtype)
 
     def _crop_features(self, crop: Crop, interaction: clicks.Interaction) -> Tensor:

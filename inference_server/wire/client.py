@@ -292,9 +292,7 @@ class Client:
             round_trip = time.perf_counter() - pending.sent_at
             timing["wire"] = max(round_trip - timing.get("server", 0.0), 0.0)
         del self._pending[message.id]
-        self._events.append(
-            MaskReady(message.id, pending.predict.object_id, pending.key, mask, probabilities, timing)
-        )
+        self._events.append(MaskReady(message.id, pending.predict.object_id, pending.key, mask, probabilities, timing))
 
     def _on_scene(self, message: Message) -> None:
         upload = self._uploads.of_request(message.id)

@@ -78,9 +78,7 @@ class Connection:
             if now - self._opened > HELLO_TIMEOUT:
                 self._drop(HELLO_TIMEOUT)
                 if self.state is ConnectionState.CONNECTING:
-                    self._set(
-                        self.state, f"No server answers at {self.address}: start it, or check the address."
-                    )
+                    self._set(self.state, f"No server answers at {self.address}: start it, or check the address.")
         elif now - self._heard > SILENCE:
             self._lose(f"The server at {self.address} stopped answering.")
         elif now - self._pinged > PING_EVERY and self.send(Message(Request.PING, next(self.ids))):

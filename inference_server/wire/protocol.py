@@ -28,9 +28,7 @@ MAX_FRAME_BYTES = 4 * 1024 * 1024
 MAX_ID = 2**53
 """Request ids stay exact in every JSON reader."""
 
-_DTYPES = {
-    name: np.dtype(name).newbyteorder("<") for name in ("uint8", "uint32", "int64", "float32", "float64")
-}
+_DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("uint8", "uint32", "int64", "float32", "float64")}
 _MAX_DIMENSIONS = 2
 
 
@@ -224,9 +222,7 @@ class Arguments:
     def integer(self, name: str, low: int = 0, high: int = MAX_ID, default: int | None = None) -> int:
         value = self._args.get(name, default)
         if not _is_integer(value, low, high):
-            raise ProtocolError(
-                ErrorCode.BAD_REQUEST, f"'{name}' must be a whole number from {low} to {high}."
-            )
+            raise ProtocolError(ErrorCode.BAD_REQUEST, f"'{name}' must be a whole number from {low} to {high}.")
         return value
 
     def number(self, name: str, low: float, high: float, default: float | None = None) -> float:
@@ -239,9 +235,7 @@ class Arguments:
     def text(self, name: str, longest: int = 200, default: str | None = None) -> str:
         value = self._args.get(name, default)
         if not isinstance(value, str) or not len(value) <= longest:
-            raise ProtocolError(
-                ErrorCode.BAD_REQUEST, f"'{name}' must be text of at most {longest} characters."
-            )
+            raise ProtocolError(ErrorCode.BAD_REQUEST, f"'{name}' must be text of at most {longest} characters.")
         return value
 
     def flag(self, name: str, default: bool | None = None) -> bool:

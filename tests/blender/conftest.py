@@ -188,9 +188,7 @@ def group(group_name: str, name: str = "scan") -> set[int]:
     found = obj.vertex_groups.get(group_name)
     if found is None:
         return set()
-    return {
-        v.index for v in obj.data.vertices for g in v.groups if g.group == found.index and g.weight >= 0.5
-    }
+    return {v.index for v in obj.data.vertices for g in v.groups if g.group == found.index and g.weight >= 0.5}
 
 
 def instance(name: str = "scan") -> np.ndarray | None:

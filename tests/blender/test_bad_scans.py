@@ -254,4 +254,3 @@ def test_joined_and_split_meshes_say_so_or_go_on(scan, session):
     click(scan, session, len(POINTS) + MIDDLE)
     now = group("Object 1")
     assert len(POINTS) + MIDDLE in now and before <= now
-

@@ -43,9 +43,9 @@ def room() -> tuple[np.ndarray, np.ndarray, slice]:
 
     floor = plane(16000, (4, 0, 0), (0, 4, 0), (-2, -2, 0))
     walls = [plane(8000, (4, 0, 0), (0, 0, 2.5), (-2, 2, 0)), plane(8000, (0, 4, 0), (0, 0, 2.5), (-2, -2, 0))]
-    sides = [
-        plane(1200, (0.8, 0, 0), (0, 0, 0.8), (0.2, y, 0)) for y in (0.2, 1.0)
-    ] + [plane(1200, (0, 0.8, 0), (0, 0, 0.8), (x, 0.2, 0)) for x in (0.2, 1.0)]
+    sides = [plane(1200, (0.8, 0, 0), (0, 0, 0.8), (0.2, y, 0)) for y in (0.2, 1.0)] + [
+        plane(1200, (0, 0.8, 0), (0, 0, 0.8), (x, 0.2, 0)) for x in (0.2, 1.0)
+    ]
     box = np.concatenate([plane(1200, (0.8, 0, 0), (0, 0.8, 0), (0.2, 0.2, 0.8)), *sides])
     points = np.concatenate([floor, *walls, box]).astype(np.float32)
     colors = np.full((len(points), 4), (0.6, 0.58, 0.5, 1.0), dtype=np.float32)

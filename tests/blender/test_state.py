@@ -4,7 +4,19 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, add_mesh, ball, edit_mode, extension_zip, grid_points, group, instance, object_mode, pump, select
+from conftest import (
+    REPOSITORY,
+    add_mesh,
+    ball,
+    edit_mode,
+    extension_zip,
+    grid_points,
+    group,
+    instance,
+    object_mode,
+    pump,
+    select,
+)
 
 POINTS = grid_points()
 PLACES = (820, 195, 1420, 39)

@@ -12,9 +12,9 @@ def build_scan() -> bpy.types.Object:
     floor = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1)
     u, v = np.meshgrid(np.linspace(-0.4, 0.4, 40), np.linspace(-0.4, 0.4, 40))
     top = np.stack([u.ravel(), v.ravel(), np.full(u.size, 0.8)], axis=1)
-    sides = [
-        np.stack([u.ravel(), np.full(u.size, s * 0.4), v.ravel() + 0.4], axis=1) for s in (-1, 1)
-    ] + [np.stack([np.full(u.size, s * 0.4), u.ravel(), v.ravel() + 0.4], axis=1) for s in (-1, 1)]
+    sides = [np.stack([u.ravel(), np.full(u.size, s * 0.4), v.ravel() + 0.4], axis=1) for s in (-1, 1)] + [
+        np.stack([np.full(u.size, s * 0.4), u.ravel(), v.ravel() + 0.4], axis=1) for s in (-1, 1)
+    ]
     points = np.concatenate([floor, top, *sides]).astype(np.float32)
     colors = np.ones((len(points), 4), dtype=np.float32)
     colors[: len(floor), :3] = (0.5, 0.45, 0.4)

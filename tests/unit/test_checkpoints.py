@@ -104,6 +104,4 @@ def test_starting_from_a_semantic_network_gets_a_fresh_output_layer(small_file):
 def test_starting_from_a_network_of_other_widths_is_a_sentence(small_file):
     state, _ = read_weights(small_file)
     with pytest.raises(UserError, match="cannot start this network"):
-        adapt_state(
-            state, "rgb", build_model(ModelConfig("MinkUNet14A", "rgb")).state_dict(), "rgb", small_file
-        )
+        adapt_state(state, "rgb", build_model(ModelConfig("MinkUNet14A", "rgb")).state_dict(), "rgb", small_file)

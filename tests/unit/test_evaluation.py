@@ -245,9 +245,7 @@ def scan_file(tmp_path):
 
 
 def evaluate(*arguments):
-    outcome = CliRunner().invoke(
-        app, ["evaluate", "--method", "graph-cut", "--jobs", "1", *map(str, arguments)]
-    )
+    outcome = CliRunner().invoke(app, ["evaluate", "--method", "graph-cut", "--jobs", "1", *map(str, arguments)])
     if outcome.exception and not isinstance(outcome.exception, SystemExit):
         raise outcome.exception
     assert outcome.exit_code == 0, outcome.output

@@ -100,9 +100,7 @@ class TestTorchAttempts:
 
 class TestProgress:
     def test_shows_what_pip_downloads_and_how_far_it_is(self):
-        name, text = console.progress_text(
-            "Downloading torch-2.13.0%2Bcpu-cp311-cp311-linux_x86_64.whl (191.1 MB)", ""
-        )
+        name, text = console.progress_text("Downloading torch-2.13.0%2Bcpu-cp311-cp311-linux_x86_64.whl (191.1 MB)", "")
         assert name.startswith("torch-2.13.0")
         assert "downloading torch" in text
         assert console.progress_text("Progress 50000000 of 200000000", name)[1].endswith("50 of 200 MB")
@@ -161,9 +159,7 @@ class TestBlender:
     def test_a_zip_fits_from_its_first_release_up_to_its_end(self, tmp_path):
         file = tmp_path / "addon.zip"
         with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(
-                "blender_manifest.toml", 'blender_version_min = "4.2.0"\nblender_version_max = "5.1.0"\n'
-            )
+            archive.writestr("blender_manifest.toml", 'blender_version_min = "4.2.0"\nblender_version_max = "5.1.0"\n')
         bounds = extension.manifest_range(file)
         assert [extension.fits(bounds, v) for v in ((4, 1, 0), (4, 2, 0), (5, 0, 9), (5, 1, 0))] == [
             False,
@@ -186,9 +182,7 @@ class TestBlender:
     def test_an_environment_that_is_not_there_is_told_from_one_that_lacks_something(self, tmp_path):
         wheel = bpy_environments.WHEELS[0]
         assert bpy_environments.missing_distributions(tmp_path / "python", wheel) is None
-        missing = bpy_environments.missing_distributions(
-            Path(sys.executable), wheel, ("pytest", "no-such-thing")
-        )
+        missing = bpy_environments.missing_distributions(Path(sys.executable), wheel, ("pytest", "no-such-thing"))
         assert missing == ["bpy==4.2.23", "numpy<2", "no-such-thing"]
 
     def test_in_ci_no_environment_may_be_left_out(self, monkeypatch):
@@ -265,10 +259,6 @@ class TestCommandLine:
         assert "--scna" in done.stderr
 
     def test_install_needs_the_standard_library_only(self):
-        code = (
-            "import install, sys; print([m for m in ('numpy', 'typer', 'torch', 'rich') if m in sys.modules])"
-        )
-        done = subprocess.run(
-            [sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=REPOSITORY
-        )
+        code = "import install, sys; print([m for m in ('numpy', 'typer', 'torch', 'rich') if m in sys.modules])"
+        done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
         assert done.stdout.strip() == "[]", done.stderr
