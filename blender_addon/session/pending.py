@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from ..scan.scan import Scan
+from ..wire.clicks import NEAR, negatives_near
 from ..wire.protocol import Click
 from . import journal, starts
-from .state import ScanState
+from .state import ObjectState, ScanState
 
 
 class Progress(Enum):
@@ -64,14 +65,31 @@ class PendingList:
         return changes
 
 
-def wire_clicks(state: ScanState, number: int, scan: Scan) -> list[Click]:
-    """An object's clicks in their order, as the server wants them; before them places of the mask it started from."""
+def wire_clicks(state: ScanState, number: int, scan: Scan, voxel_size: float) -> list[Click]:
+    """An object's clicks in their order, as the server wants them; before them places of the mask it started from,
+    and before those the positive clicks on other objects near by, as negative ones.
+
+    voxel_size: metres.
+    """
     known = state.get(number)
     if known is None:
         return []
-    clicks = []
+    own = []
     for vertex in starts.seeds(known, scan.raw).tolist() if known.starts else ():
-        clicks.append(Click(scan.position(scan.raw[vertex]), True, scan.point_index(vertex)))
+        own.append(Click(scan.position(scan.raw[vertex]), True, scan.point_index(vertex)))
+    own += _clicks(known, scan)
+    others = [
+        click
+        for other in state.objects
+        if other.number != number and not state.overlap
+        for click in _clicks(other, scan)
+        if click.positive
+    ]
+    return [*negatives_near(own, others, NEAR * voxel_size), *own]
+
+
+def _clicks(known: ObjectState, scan: Scan) -> list[Click]:
+    clicks = []
     for press in known.presses:
         for point in press.points:
             vertex = scan.point_index(point.vertex) if press.vertices == scan.count and point.vertex >= 0 else -1

@@ -101,7 +101,7 @@ class Session:
         if not state.voxel_size:
             changes = [("scan", -1, {"voxel_size": scan.proposal.voxel_size}), *changes]
         voxel_size = state.voxel_size or scan.proposal.voxel_size
-        clicks = wire_clicks(state, number, scan)
+        clicks = wire_clicks(state, number, scan, voxel_size)
         known = state.get(number)
         if known is None or not known.presses or not has_positive(clicks):
             return None
@@ -212,7 +212,7 @@ class Session:
         except ApplicationError:
             return
         state = journal.preview(journal.state(geometry), self.pending.changes(last.data_uid, until=last))
-        clicks = wire_clicks(state, last.number, last.scan)
+        clicks = wire_clicks(state, last.number, last.scan, last.voxel_size)
         last.request = self._ask(last.scene, last.data_uid, last.number, clicks, last.voxel_size, state.adapt)
         last.progress = Progress.ASKED
 

@@ -2,22 +2,20 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from inference_server.data.scans import Scan
 from inference_server.errors import UserError
 from inference_server.predictor import Prediction
 from inference_server.simulation import ClickSimulator
+from inference_server.wire.clicks import NEAR, negatives_near
 from inference_server.wire.protocol import Click
 
 from .metrics import iou
 
-NEAR, MOST_OTHERS = 20, 8
-"""Clicks of other objects that are told: at most so many, within so many voxels of the object's own."""
 DONE = 0.9
 """IoU at which an artist leaves an object, and gives no more clicks that others could be told of."""
 MATCHABLE = 0.25
@@ -137,15 +135,6 @@ class SceneTrial:
         result.ious += [result.ious[-1]] * (clicks - len(result.ious))
         result.mask = mask
         return result
-
-
-def negatives_near(clicks: Sequence[Click], others: Sequence[Click], reach: float) -> list[Click]:
-    """Of clicks on other objects the MOST_OTHERS nearest within `reach` metres of an object's own, as negatives."""
-    if not others:
-        return []
-    away = cKDTree([click.position for click in clicks]).query([click.position for click in others])[0]
-    order = [i for i in np.argsort(away, kind="stable")[:MOST_OTHERS] if away[i] <= reach]
-    return [replace(others[i], positive=False) for i in sorted(order)]
 
 
 def given_until_done(result: ObjectResult) -> list[Click]:
