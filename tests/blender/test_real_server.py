@@ -61,6 +61,12 @@ def add_room(blender) -> tuple[np.ndarray, slice]:
     return points, box
 
 
+def answer_of(blender, session, module):
+    """The server's last answer for the first object."""
+    data = blender.data.objects["scan"].data
+    return session.answers.of(data.session_uid, module("session.edits").shown_state(data).get(1))
+
+
 def test_click_through_the_server_that_the_addon_starts(real_server, blender, session, module):
     points, box = add_room(blender)
     top = box.start + 10
@@ -71,8 +77,7 @@ def test_click_through_the_server_that_the_addon_starts(real_server, blender, se
     pump(session, SERVER_START)
     found = group("Object 1")
     assert top in found
-    known = module("session.edits").shown_state(blender.data.objects["scan"].data).get(1)
-    answer = session.answers.of(blender.data.objects["scan"].data.session_uid, known)
+    answer = answer_of(blender, session, module)
     assert answer.timing["network"] > 0 and answer.timing["server"] >= answer.timing["network"]
     wanted = set(range(box.start, box.stop))
     for _ in range(4):  # correct it as an artist would
@@ -89,7 +94,7 @@ def test_click_through_the_server_that_the_addon_starts(real_server, blender, se
     select([top])
     blender.ops.scanpick.click_selection(positive=True)
     pump(session, 60)
-    assert session.answers[blender.data.objects["scan"].data.session_uid, 1].timing["adaptation"] > 0
+    assert answer_of(blender, session, module).timing["adaptation"] > 0
     found = group("Object 1")
     object_mode()
     assert set(np.flatnonzero(instance() == 1).tolist()) == found
