@@ -27,15 +27,15 @@ SIZE = (1600, 900)
 def main(scan: str, zip_file: str, address: str, vertex: int) -> dict:
     install(zip_file, address)
     obj = open_scan(scan)
-    longest = Clock()
+    asking, waiting, by_hand, left = Clock(), Clock(), Clock(), Clock()
     clocks = {
         "first read": first_read(obj),
         **hovering(obj),
         "apply 300k": applying(obj),
-        "threshold step": sliding(vertex, longest),
+        "threshold step": sliding(vertex, asking, waiting),
     }
-    finishing(obj, longest)
-    clocks["longest block"] = longest
+    finishing(obj, by_hand, left)
+    clocks |= {"clicking": asking, "mask arriving": waiting, "growing": by_hand, "what is left": left}
     clocks |= thousand_objects(obj)
     return {
         "blender": bpy.app.version_string,
@@ -121,15 +121,15 @@ def applying(obj: bpy.types.Object) -> Clock:
     return clock
 
 
-def sliding(vertex: int, longest: Clock) -> Clock:
-    """Click, and drag the threshold of what came; whatever the click does counts for the longest block."""
+def sliding(vertex: int, asking: Clock, waiting: Clock) -> Clock:
+    """Click, and drag the threshold of what came. The click's own pieces go to the other clocks."""
     clock = Clock()
     bpy.ops.scanpick.object_new(name="Clicked")
     for positive, place in ((True, vertex), (False, vertex + 1)):
-        with longest.piece():
+        with asking.piece():
             if bpy.ops.scanpick.click(vertex=place, positive=positive) != {"FINISHED"}:
                 raise SystemExit("The click was refused.")
-        wait(longest)
+        wait(waiting)
     item = bpy.context.object.data.scanpick.active_item()
     item.threshold = 0.4
     vertices = set()
@@ -143,7 +143,7 @@ def sliding(vertex: int, longest: Clock) -> Clock:
     return clock
 
 
-def finishing(obj: bpy.types.Object, longest: Clock) -> None:
+def finishing(obj: bpy.types.Object, growing: Clock, left: Clock) -> None:
     """Grow, with the neighbours made for it and the groups read, and find what is left."""
     session, by_hand = module("session.session").session, module("session.finishing")
     number = obj.data.scanpick.active_item().number
@@ -152,12 +152,15 @@ def finishing(obj: bpy.types.Object, longest: Clock) -> None:
     def work(known, mask):
         return by_hand.among_neighbours(obj, bpy.context.scene, lambda around: around.grow(mask))
 
-    for steps in (
-        by_hand.change_by_hand(obj, number, [], work),
-        by_hand.among_neighbours(obj, bpy.context.scene, lambda around: around.pieces(np.ones(around.count, bool))),
+    def pieces(around):
+        return around.pieces(np.ones(around.count, bool))
+
+    for clock, steps in (
+        (growing, by_hand.change_by_hand(obj, number, [], work)),
+        (left, by_hand.among_neighbours(obj, bpy.context.scene, pieces)),
     ):
         while True:
-            with longest.piece():
+            with clock.piece():
                 done = next(steps, steps)
             if done is steps:
                 break

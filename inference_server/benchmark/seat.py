@@ -26,10 +26,12 @@ TARGETS = {
     "hover, new view": 0.060,
     "apply 300k": 0.120,
     "threshold step": 0.060,
-    "longest block": 0.200,
     "first read": 1.0,
 }
-"""Seconds, at a million vertices: medians, and for the longest block the worst."""
+"""Seconds, at a million vertices, for the median."""
+
+LONGEST_BLOCK = 0.200
+"""Seconds, for the worst piece of all of these: nothing but the first read may hold the window up for longer."""
 
 EXPLAINED = {
     "first read": "First read of the scan: positions, colours, voxel size",
@@ -38,7 +40,10 @@ EXPLAINED = {
     "hover": "Move in an unchanged view",
     "apply 300k": "A mask of 300,000 vertices into group, attribute, list and overlay, with the undo step",
     "threshold step": "One step of the threshold slider",
-    "longest block": "All that two clicks, finishing and “what is left” do in the main thread, in pieces",
+    "clicking": "The press of a click; the first sends the scan",
+    "mask arriving": "What polling for its mask and applying it does, in pieces",
+    "growing": "Growing a mask after a hand edit: groups read, neighbours made in a thread, in pieces",
+    "what is left": "Finding what is left, in pieces",
     "1000 objects: list": "Refreshing the list of 1,000 objects",
     "1000 objects: apply": "A mask of 1,000 vertices among them, with the undo step",
     "1000 objects: undo": "Undoing it",
@@ -63,6 +68,9 @@ def command(
         np.savez(scan, positions=positions, colors=colors)
         with blender_half.server(device, "default", folder) as (address, _):
             report = blender_half.run("inside_seat.py", blender, folder, scan, address, str(vertex))
+    pieces = [row for name, row in report["figures"].items() if name != "first read"]
+    report["longest block"] = {key: max(row[f"{key} worst"] for row in pieces) for key in ("wall", "processor")}
+    report["longest block"]["target"] = LONGEST_BLOCK
     report |= {"points": points, "machine": platform.processor() or platform.machine(), "targets": TARGETS}
     _print(console, report)
     if json_file:
@@ -87,5 +95,10 @@ def _print(console: Console, report: dict) -> None:
             text, f"{row['pieces']}", *(f"{t * 1000:.1f}" for t in times), f"{target * 1000:.0f}" if target else ""
         )
     console.print(table)
+    longest = report["longest block"]
+    console.print(
+        f"Longest block but for the first read: {longest['wall'] * 1000:.0f} ms by the wall, "
+        f"{longest['processor'] * 1000:.0f} ms of processor time; target {LONGEST_BLOCK * 1000:.0f} ms."
+    )
     if not report["overlay buffers"]:
         console.print("This Blender has no graphics without a window: the overlay's buffers are not in these figures.")
