@@ -2,19 +2,15 @@
 
 import bpy
 
-from ..operators.common import scan_object, trouble
+from ..operators.common import scan_object
 from ..session import threshold
-from .panel import Tab, draw_sentence
+from .panel import ScanTab, draw_sentence
 
 
-class SCANPICK_PT_finish(Tab, bpy.types.Panel):
+class SCANPICK_PT_finish(ScanTab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_finish"
     bl_label = "Finish"
     bl_order = 1
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return not trouble(context)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout

@@ -37,6 +37,14 @@ class Tab:
     bl_order = 2  # what is looked at while clicking comes first
 
 
+class ScanTab(Tab):
+    """A panel that is there while a scan can be worked on."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return not trouble(context)
+
+
 class SCANPICK_PT_server(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_server"
     bl_label = "Server"
@@ -125,14 +133,10 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
 
 
-class SCANPICK_PT_click(Tab, bpy.types.Panel):
+class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_click"
     bl_label = "Click"
     bl_order = 0
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return not trouble(context)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -163,14 +167,10 @@ class SCANPICK_PT_click(Tab, bpy.types.Panel):
         return "1 mask on its way" if len(waiting) == 1 else f"{len(waiting)} masks on their way"
 
 
-class SCANPICK_PT_scan(Tab, bpy.types.Panel):
+class SCANPICK_PT_scan(ScanTab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_scan"
     bl_label = "Scan"
     bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return not trouble(context)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -206,14 +206,10 @@ class SCANPICK_PT_view(Tab, bpy.types.Panel):
         row.prop(view, "voxel")
 
 
-class SCANPICK_PT_export(Tab, bpy.types.Panel):
+class SCANPICK_PT_export(ScanTab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_export"
     bl_label = "Export and Labels"
     bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return not trouble(context)
 
     def draw(self, context: bpy.types.Context) -> None:
         column = self.layout.column(align=True)

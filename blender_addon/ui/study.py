@@ -5,15 +5,12 @@ import bpy
 from .. import preferences
 from ..operators.common import trouble
 from ..study import study
-from .panel import draw_sentence
+from .panel import Tab, draw_sentence
 
 
-class SCANPICK_PT_study(bpy.types.Panel):
+class SCANPICK_PT_study(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_study"
     bl_label = "Study"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "Scanpick"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
