@@ -10,7 +10,7 @@ from mathutils.bvhtree import BVHTree
 
 from ..scan.geometry import coordinates
 from ..session import watch
-from .picking import Projection, View
+from .picking import Projection, View, near
 
 HOVER_LIMIT = 3_000_000  # points that a view change projects while hovering; a click looks at all
 
@@ -89,18 +89,20 @@ def sight(
     if shape.tree is not None:
         return _hit(obj, shape, region, region_3d, mouse)
     view = view_of(region, region_3d, obj)
-    key = region.as_pointer()
-    projection = shape.projections.get(key)
-    step = shape.step
-    if exact and step > 1:
-        projection, step = Projection(np.ascontiguousarray(shape.raw.T), view), 1
-    elif projection is None or not projection.view.same_as(view):
-        projection = Projection(shape.axes, view)
-        shape.projections[key] = projection
-    vertex = projection.pick(*mouse, drawn_radius=point_size / 2 + 0.5)
+    radius = point_size / 2 + 0.5
+    if exact and shape.step > 1:
+        close = near(shape.raw, view, *mouse)
+        vertex = Projection(np.ascontiguousarray(shape.raw[close].T), view).pick(*mouse, drawn_radius=radius)
+        vertex = int(close[vertex]) if vertex >= 0 else -1
+    else:
+        key = region.as_pointer()
+        projection = shape.projections.get(key)
+        if projection is None or not projection.view.same_as(view):
+            projection = shape.projections[key] = Projection(shape.axes, view)
+        vertex = projection.pick(*mouse, drawn_radius=radius)
+        vertex = vertex * shape.step if vertex >= 0 else -1
     if vertex < 0:
         return None
-    vertex *= step
     x, y, z = (float(c) for c in shape.raw[vertex])
     return Sight(vertex, (x, y, z))
 

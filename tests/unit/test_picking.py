@@ -59,3 +59,15 @@ class TestPick:
         view = picking.View(matrix, SIZE, np.array([[0, 0, -1.0, -2.5]]))  # keeps what is farther than 2.5 m
         points = np.array([[0, 0, -2], [0, 0, -3]], np.float32)
         assert picking.Projection(np.ascontiguousarray(points.T), view).pick(200, 150, 2.0) == 1
+
+    def test_a_single_pick_looks_at_what_is_near_only_and_finds_the_same(self, picking, matrix):
+        rng = np.random.default_rng(3)
+        points = (rng.random((600_000, 3)) * [6, 4, 3] - [3, 2, 5]).astype(np.float32)
+        points[::1000] = np.nan
+        view = picking.View(matrix, SIZE, np.array([[1.0, 0, 0, 1.5]]))
+        whole = picking.Projection(np.ascontiguousarray(points.T), view)
+        for x, y in rng.random((20, 2)) * SIZE:
+            close = picking.near(points, view, x, y)
+            assert len(close) < len(points) / 20
+            chosen = picking.Projection(np.ascontiguousarray(points[close].T), view).pick(x, y, 2.0)
+            assert (close[chosen] if chosen >= 0 else -1) == whole.pick(x, y, 2.0)
