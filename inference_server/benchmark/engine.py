@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ..devices import choose_dtype
 from ..files import replacing
 
 CONTENDERS = (("torch", "float32"), ("torch", "bfloat16"), ("minkowski", "float32"))
@@ -32,14 +34,21 @@ def command(
     model: Annotated[str, typer.Option(help="Network to measure.")] = "MinkUNet34C",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")] = None,
 ) -> None:
-    """Time and peak memory of a network's forward pass and training step, one torch thread."""
+    """Time and peak memory of a network's forward pass and training step, one torch thread.
+
+    bfloat16 is measured where this processor multiplies it (AMX, AVX512-BF16); elsewhere it is emulated, and slow.
+    """
     console = Console()
+    contenders = CONTENDERS
+    if choose_dtype(torch.device("cpu")) is not torch.bfloat16:
+        contenders = [contender for contender in CONTENDERS if contender[1] != "bfloat16"]
+        console.print("bfloat16 is left out: this processor has neither AMX nor AVX512-BF16.")
     jobs = [
         (size, mode, engine, dtype)
         for size in voxels or (20_000, 60_000)
         for mode in ("forward", "training step")
         for _ in range(repeats)
-        for engine, dtype in CONTENDERS
+        for engine, dtype in contenders
     ]
     figures: dict[tuple, list[dict]] = {}
     skipped: dict[str, str] = {}
@@ -119,7 +128,6 @@ def measure(model: str, voxels: int, mode: str, engine: str, dtype: str) -> dict
     """Seconds of the second of two runs and this process's peak resident memory in MB."""
     import resource
 
-    import torch
 
     from ..models.points import Points
     from ..models.registry import ModelConfig, build_model
