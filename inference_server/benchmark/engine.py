@@ -128,7 +128,6 @@ def measure(model: str, voxels: int, mode: str, engine: str, dtype: str) -> dict
     """Seconds of the second of two runs and this process's peak resident memory in MB."""
     import resource
 
-
     from ..models.points import Points
     from ..models.registry import ModelConfig, build_model
 
