@@ -10,7 +10,7 @@ from ..scan import vertex_set
 from ..scan.geometry import Geometry, coordinates, selected_vertices
 from ..session import application, edits, handlers, journal, starts
 from ..session.session import ClickError, session
-from .common import active_known, fail, poll_active, poll_scan, scan_object, state_with_pending
+from .common import active_known, fail, poll_scan, poll_unlocked, scan_object, state_with_pending
 
 CLICKS_PER_SELECTION = 8
 
@@ -159,14 +159,7 @@ class SCANPICK_OT_predict_again(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not poll_active(cls, context):
-            return False
-        item = scan_object(context).data.scanpick.active_item()
-        if item.locked:
-            cls.poll_message_set("This object is locked: unlock it to change it")
-        elif not item.clicks:
-            cls.poll_message_set("This object has no click: click on it first")
-        return bool(item.clicks) and not item.locked
+        return poll_unlocked(cls, context, "clicks", "This object has no click: click on it first")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         obj = scan_object(context)

@@ -50,6 +50,21 @@ def poll_active(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bo
     return True
 
 
+def poll_unlocked(cls: type[bpy.types.Operator], context: bpy.types.Context, counted: str, nothing: str) -> bool:
+    """For `poll`: like `poll_active`, the object is not locked, and it has some of what the list counts.
+
+    counted: "clicks" or "vertices"; nothing: what to say where there are none.
+    """
+    if not poll_active(cls, context):
+        return False
+    item = scan_object(context).data.scanpick.active_item()
+    if item.locked:
+        cls.poll_message_set("This object is locked: unlock it to change it")
+    elif not getattr(item, counted):
+        cls.poll_message_set(nothing)
+    return bool(getattr(item, counted)) and not item.locked
+
+
 class OnChosenObject:
     """An operator on the object that is chosen in the list; its work is one undo step."""
 

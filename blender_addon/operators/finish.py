@@ -15,7 +15,7 @@ from ..session.finishing import Work
 from ..session.session import redraw, session
 from ..session.state import ObjectState
 from .click import target
-from .common import active_known, poll_active, poll_scan, scan_object
+from .common import active_known, poll_active, poll_scan, poll_unlocked, scan_object
 from .steps import InSteps
 
 _STEPS = IntProperty(name="Steps", description="How often to do it", default=1, min=1, max=50)
@@ -58,14 +58,7 @@ class _Finish(_ByHand):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not poll_active(cls, context):
-            return False
-        item = scan_object(context).data.scanpick.active_item()
-        if item.locked:
-            cls.poll_message_set("This object is locked: unlock it to change it")
-        elif not item.vertices:
-            cls.poll_message_set("This object has no mask yet: click on it first")
-        return bool(item.vertices) and not item.locked
+        return poll_unlocked(cls, context, "vertices", "This object has no mask yet: click on it first")
 
     def wanted(self, context: bpy.types.Context, obj: bpy.types.Object, known: ObjectState, mask: np.ndarray) -> Work:
         return finishing.among_neighbours(obj, context.scene, lambda around: self.finish(around, mask, known))

@@ -201,6 +201,29 @@ def instance(name: str = "scan") -> np.ndarray | None:
     return values
 
 
+VOXEL = 0.021  # metres; the sphere server's balls are ten of it wide to each side
+
+
+@pytest.fixture
+def scan(connected: SphereProcess, blender: ModuleType) -> ModuleType:
+    """A grid of 1,600 points, 5 cm apart, in Object Mode."""
+    add_mesh(grid_points())
+    listed(blender).voxel_size = VOXEL
+    blender.ops.ed.undo_push(message="Voxel size")
+    return blender
+
+
+def listed(blender: ModuleType, name: str = "scan"):
+    """What the add-on keeps with an object's data."""
+    return blender.data.objects[name].data.scanpick
+
+
+def click(blender: ModuleType, session, vertex: int, positive: bool = True) -> None:
+    """Click a vertex in Object Mode and wait for its mask."""
+    assert blender.ops.scanpick.click(vertex=vertex, positive=positive) == {"FINISHED"}
+    pump(session)
+
+
 def ball(points: np.ndarray, center: int, voxels: float, excluded: list[int] | None = None) -> set[int]:
     """What the sphere server answers to a click on vertex `center`."""
     distance = np.linalg.norm(points - points[center], axis=1)

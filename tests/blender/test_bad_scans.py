@@ -4,29 +4,24 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import add_mesh, ball, edit_mode, grid_points, group, instance, object_mode, pump, select
+from conftest import (
+    VOXEL,
+    add_mesh,
+    ball,
+    click,
+    edit_mode,
+    grid_points,
+    group,
+    instance,
+    listed,
+    object_mode,
+    pump,
+    select,
+)
 
 POINTS = grid_points()
 MIDDLE, FAR = 820, 195
-VOXEL = 0.021
 ADDON = "bl_ext.user_default.scanpick"
-
-
-@pytest.fixture
-def scan(connected, blender):
-    add_mesh(POINTS)
-    listed(blender).voxel_size = VOXEL
-    blender.ops.ed.undo_push(message="Voxel size")
-    return blender
-
-
-def listed(blender, name="scan"):
-    return blender.data.objects[name].data.scanpick
-
-
-def click(blender, session, vertex, positive=True):
-    assert blender.ops.scanpick.click(vertex=vertex, positive=positive) == {"FINISHED"}
-    pump(session)
 
 
 def notice(blender, session, name="scan"):

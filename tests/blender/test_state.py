@@ -3,16 +3,18 @@
 import sys
 
 import numpy as np
-import pytest
 from conftest import (
     REPOSITORY,
+    VOXEL,
     add_mesh,
     ball,
+    click,
     edit_mode,
     extension_zip,
     grid_points,
     group,
     instance,
+    listed,
     object_mode,
     pump,
     select,
@@ -20,26 +22,8 @@ from conftest import (
 
 POINTS = grid_points()
 PLACES = (820, 195, 1420, 39)
-VOXEL = 0.021
 ADDON = "bl_ext.user_default.scanpick"
 OLD_FILE = REPOSITORY / "tests" / "data" / "saved_in_4_2.blend"
-
-
-@pytest.fixture
-def scan(connected, blender):
-    add_mesh(POINTS)
-    listed(blender).voxel_size = VOXEL
-    blender.ops.ed.undo_push(message="Voxel size")
-    return blender
-
-
-def listed(blender, name="scan"):
-    return blender.data.objects[name].data.scanpick
-
-
-def click(blender, session, vertex, positive=True):
-    assert blender.ops.scanpick.click(vertex=vertex, positive=positive) == {"FINISHED"}
-    pump(session)
 
 
 def button(blender, operator, **settings):
