@@ -17,6 +17,7 @@ from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, fin
 from .models.inputs import ClickTensors, uses_colour
 from .models.minkunet import MinkUNet
 from .pieces import release_memory, run_or_cut
+from .refinement import refine
 from .scene import TILE, TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
 from .sparse.layers import fold
 from .wire.protocol import Click
@@ -129,7 +130,7 @@ class Predictor:
             return Prediction(mask, probabilities)
         network = self._network_for(scene.colors is not None)
         adapting = self._adapt if adapt is None else adapt
-        timing = {"region": 0.0, "adaptation": 0.0, "network": 0.0, "vertices": 0.0}
+        timing = dict.fromkeys(("region", "adaptation", "network", "refinement", "vertices"), 0.0)
         parameters = {}
         if adapting:
             clock = time.perf_counter()
@@ -146,6 +147,9 @@ class Predictor:
                 partial(network_scores, network.model, parameters=parameters), example.points, example.features()
             )
             timing["network"] += time.perf_counter() - clock
+            clock = time.perf_counter()
+            scores = refine(scores, region.graph, region.nearest_voxels(positions), positive)
+            timing["refinement"] += time.perf_counter() - clock
             grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
             if grown is None:
                 break

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from .errors import UserError
 from .interpolation import Interpolation
 from .models.points import Points
+from .refinement import SurfaceGraph, surface_graph
 from .sparse.kernel_maps import neighbour_table
 from .sparse.voxels import unique_rows
 
@@ -22,6 +24,7 @@ _TILE_BITS = TILE.bit_length() - 1
 REGION_BYTES = 256_000_000
 """Memory for the regions that are kept, of all scans of a predictor together."""
 _MAP_BYTES = 420
+_EDGE_BYTES = 24
 """Memory of a voxel in the kernel maps of a U-Net, all levels together, about."""
 _PART = 1_000_000
 """Points that are looked at together while a scan is sorted, so that nothing of its whole size is made in between."""
@@ -186,6 +189,15 @@ class Region:
     def bytes(self) -> int:
         """Memory that it takes at the most, with the kernel maps that a network keeps with its points."""
         return self.indices.nbytes + len(self.points) * _MAP_BYTES + self._interpolation.bytes
+
+    @cached_property
+    def graph(self) -> SurfaceGraph:
+        """Which voxels touch, and how alike they are."""
+        return surface_graph(self._table, self.points.xyz, self.rgb)
+
+    def nearest_voxels(self, positions: np.ndarray) -> torch.Tensor:
+        """The voxel (K,) nearest to each place (K, 3) in scan coordinates."""
+        return torch.cdist(self.locate(positions), self.points.xyz).argmin(1)
 
     def to_points(self, scores: torch.Tensor) -> torch.Tensor:
         """Per-voxel log-odds (V,) float interpolated to the region's points (M,); see Interpolation."""

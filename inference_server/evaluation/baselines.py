@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, dijkstra, maximum_flow
+from scipy.sparse.csgraph import dijkstra
 
+from inference_server.minimum_cut import CERTAIN, minimum_cut
 from inference_server.predictor import Prediction
 from inference_server.wire.protocol import Click
 
@@ -74,37 +75,19 @@ class GraphCut(Baseline):
     PRIOR = 0.05
     COLOR_SCALE = 0.07
     BEND_SCALE = 0.1
-    UNIT = 1000
-    """Capacities are whole numbers: this is one."""
 
     def _voxels(self, graph: VoxelGraph, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
         size = len(graph.centroids)
         if not len(positive):
             return np.zeros(size, bool)
-        similar = np.exp(-((graph.color_steps / self.COLOR_SCALE) ** 2) - graph.bends / self.BEND_SCALE)
-        between = np.maximum(1, self.UNIT * similar).astype(np.int32)
+        cost = np.exp(-((graph.color_steps / self.COLOR_SCALE) ** 2) - graph.bends / self.BEND_SCALE)
         near = _distance(graph, positive)
         away = near / (self.RADIUS_IN_VOXELS * graph.voxel_size)
         if len(negative):
             away = np.maximum(away, 2 * near / (near + _distance(graph, negative) + 1e-9))
-        leaning = self.UNIT * self.PRIOR * (1 - np.minimum(away, 2))
-        leaning[positive], leaning[negative] = 2**24, -(2**24)
-        leaning = leaning.astype(np.int32)
-        first, second = graph.pairs.T
-        voxels = np.arange(size)
-        source, sink = np.full(size, size), np.full(size, size + 1)
-        tails = np.concatenate([first, second, source, voxels])
-        heads = np.concatenate([second, first, voxels, sink])
-        capacity = np.concatenate([between, between, np.maximum(leaning, 0), np.maximum(-leaning, 0)])
-        used = capacity > 0
-        network = csr_array((capacity[used].astype(np.int32), (tails[used], heads[used])), shape=(size + 2, size + 2))
-        network.indices, network.indptr = network.indices.astype(np.int32), network.indptr.astype(np.int32)
-        residual = network - maximum_flow(network, size, size + 1).flow
-        residual.eliminate_zeros()
-        reached = breadth_first_order(residual, size, return_predecessors=False)
-        mask = np.zeros(size + 2, bool)
-        mask[reached] = True
-        return mask[:size]
+        leaning = self.PRIOR * (1 - np.minimum(away, 2))
+        leaning[positive], leaning[negative] = CERTAIN, -CERTAIN
+        return minimum_cut(graph.pairs, cost, leaning)
 
 
 def _distance(graph: VoxelGraph, seeds: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ def test_any_network_with_a_forward_can_be_registered_and_used(sphere_weights):
     middle = int(np.abs(positions[:, :2] - 1.5).sum(1).argmin())
     prediction = predictor.predict([click(positions, middle)])
     distance = np.linalg.norm(positions - positions[middle], axis=1)
-    assert prediction.mask[distance < 0.5].all() and not prediction.mask[distance > 0.7].any()
+    assert prediction.mask[distance < 0.4].all() and not prediction.mask[distance > 0.75].any()
     assert prediction.probabilities[middle] == 255
 
 
