@@ -31,6 +31,8 @@ LEARNT_REGION = 3.0
 UNCONNECTED = 3.0
 """Log-odds against parts of the mask that no positive click touches: 2 to 4 points of IoU on validation rooms."""
 MAX_REGION_VOXELS = 150_000
+"""How far a region grows after its object; clicks themselves may ask for MAX_CLICKED_VOXELS."""
+MAX_CLICKED_VOXELS = 600_000
 MAX_GROWTH = 4
 
 
@@ -248,7 +250,14 @@ def _box_around(scene: Scene, positions: np.ndarray, edge: float = REGION, margi
     if (last <= limits_low).any() or (first >= limits_high).any():
         raise UserError("There are no scan points near the click; click on the scan itself.")
     first, last = np.maximum(first, limits_low), np.minimum(last, limits_high)
-    return TileBox(int(first[0]), int(first[1]), int(last[0]), int(last[1]))
+    box = TileBox(int(first[0]), int(first[1]), int(last[0]), int(last[1]))
+    voxels = scene.voxels_inside(box)
+    if voxels > MAX_CLICKED_VOXELS:
+        raise UserError(
+            f"This object's clicks lie {float((high - low).max()):.3g} m apart, with {voxels:,} voxels between; at "
+            f"most {MAX_CLICKED_VOXELS:,} fit. Choose larger voxels, or make two objects of it."
+        )
+    return box
 
 
 def _grow(scene: Scene, region: Region, mask: torch.Tensor) -> TileBox | None:
@@ -275,9 +284,7 @@ def _grow(scene: Scene, region: Region, mask: torch.Tensor) -> TileBox | None:
     grown = TileBox(x0, y0, x1, y1)
     if grown == box:
         return None
-    tiles = scene.tiles_inside(grown)
-    voxels = int((scene.tile_starts[tiles + 1] - scene.tile_starts[tiles]).sum())
-    return grown if len(region.points) < voxels <= MAX_REGION_VOXELS else None
+    return grown if len(region.points) < scene.voxels_inside(grown) <= MAX_REGION_VOXELS else None
 
 
 def _obey(mask: np.ndarray, probabilities: np.ndarray, region: Region, clicks: Sequence[Click]) -> list[int]:

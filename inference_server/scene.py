@@ -128,6 +128,11 @@ class Scene:
         x, y = self.tiles[:, 0], self.tiles[:, 1]
         return np.flatnonzero((x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1))
 
+    def voxels_inside(self, box: TileBox) -> int:
+        """How many voxels a box has."""
+        tiles = self.tiles_inside(box)
+        return int((self.tile_starts[tiles + 1] - self.tile_starts[tiles]).sum())
+
     def runs_inside(self, box: TileBox) -> list[tuple[int, int]]:
         """Ranges of voxels that make up a box: tiles of the same x and neighbouring y stand together."""
         tiles = self.tiles_inside(box)

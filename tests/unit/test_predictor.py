@@ -107,6 +107,17 @@ def test_the_region_grows_with_an_object_that_reaches_its_border(sphere_weights)
     assert probabilities[np.linalg.norm(positions[:, :2] - [11, 6], axis=1).argmin()] == 0
 
 
+def test_clicks_too_far_apart_are_refused_with_the_way_out(sphere_weights, monkeypatch):
+    monkeypatch.setattr("inference_server.predictor.MAX_CLICKED_VOXELS", 20_000)
+    positions, colors = plane(width=12.0, points=60000)
+    predictor = Predictor(sphere_weights, "cpu")
+    predictor.set_scene(positions, colors)
+    ends = [int(np.linalg.norm(positions[:, :2] - [x, x], axis=1).argmin()) for x in (0.5, 11.5)]
+    assert predictor.predict([click(positions, ends[0])]).mask.any()
+    with pytest.raises(UserError, match=r"11 m apart.*larger voxels, or make two objects"):
+        predictor.predict([click(positions, v) for v in ends])
+
+
 def test_a_region_that_memory_is_too_small_for_is_seen_in_pieces(sphere_weights, tmp_path):
     register("hungry-nearest-click-for-tests", lambda config, engine: HungryNearestClick())
     config = ModelConfig("hungry-nearest-click-for-tests", "rgb-context")
