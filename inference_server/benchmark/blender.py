@@ -1,53 +1,13 @@
-"""Running half of a benchmark inside Blender, with a server beside it."""
+"""Running half of a benchmark inside Blender."""
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
-from ..wire.client import Client
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@contextmanager
-def server(device: str, weights: str, scratch: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A server with one torch thread: its address, and what it says about itself. Raises UserError."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    arguments = ["serve", "--address", address, "--device", device, "--weights", weights, "--threads", "1"]
-    arguments += ["--idle-exit", "600"]
-    log = scratch / "server.log"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "inference_server", *arguments, "--log", str(scratch / "serve.log")],
-            cwd=REPOSITORY, env=environment, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    try:
-        yield address, _about(address, process, log)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _about(address: str, process: subprocess.Popen, log: Path) -> dict[str, str]:
-    client = Client(address)
-    until = time.monotonic() + 120
-    while client.server is None or not client.server.ready:
-        client.poll(50)
-        if process.poll() is not None or time.monotonic() > until:
-            words = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-            raise UserError(f"The server did not start: {words}")
-    about = {"device": client.server.device, "model": client.server.model, "engine": client.server.engine}
-    client.close()
-    return about
+from .server import REPOSITORY
 
 
 def run(script: str, blender: Path | None, scratch: Path, scan: Path, *arguments: str) -> object:

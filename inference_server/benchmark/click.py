@@ -23,6 +23,7 @@ from ..errors import UserError
 from ..files import replacing
 from ..wire.client import Click, Client, RequestError
 from . import blender as blender_half
+from .server import server
 
 LARGEST_IN_BLENDER = 5_000_000
 SERVER_STAGES = ("queue", "prepare", "region", "network", "vertices", "packing", "other")
@@ -104,7 +105,8 @@ def measure(
     All sizes are clicked in turn on one server, so that a change of the machine's speed meets all of them alike.
     """
     scans = [room(size) for size in sizes]
-    with blender_half.server(device, weights, scratch) as (address, about):
+    with server(scratch, device, weights) as running:
+        address, about = running.address, running.about()
         runs = _without_blender(address, scans, clicks)
         rows = [_row(scan, found, about) for scan, found in zip(scans, runs, strict=True)]
         for scan, row in zip(scans, rows, strict=True):

@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..files import replacing
 from . import blender as blender_half
 from .click import LARGEST_IN_BLENDER, room
+from .server import server
 
 FEWEST = 500_000
 
@@ -66,8 +67,9 @@ def command(
         folder = Path(scratch)
         scan = folder / "scan.npz"
         np.savez(scan, positions=positions, colors=colors)
-        with blender_half.server(device, "default", folder) as (address, _):
-            report = blender_half.run("inside_seat.py", blender, folder, scan, address, str(vertex))
+        with server(folder, device) as running:
+            running.about()
+            report = blender_half.run("inside_seat.py", blender, folder, scan, running.address, str(vertex))
     pieces = [row for name, row in report["figures"].items() if name != "first read"]
     report["longest block"] = {key: max(row[f"{key} worst"] for row in pieces) for key in ("wall", "processor")}
     report["longest block"]["target"] = LONGEST_BLOCK

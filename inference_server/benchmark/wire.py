@@ -9,8 +9,7 @@ first time.
 import json
 import multiprocessing
 import statistics
-import subprocess
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -25,14 +24,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..errors import UserError
 from ..files import replacing
-from ..wire.client import Client, ConnectionState
+from ..wire.client import Client
 from ..wire.protocol import CHUNK_POINTS, Click
+from .server import server
 
 SIZES = (20_000_000,)
 SAMPLE_EVERY = 0.02
-START_SECONDS = 120.0
 EXTENT = 60.0
 """Metres; with a wall's height the points then lie about as dense as a building's scan."""
 
@@ -83,7 +81,7 @@ def _measure(points: int) -> dict[str, float]:
         upload_seconds, _ = _upload(client, positions, colors)
     # Watching memory takes time, so a second server is watched.
     with _server() as (client, process):
-        memory = _Memory(process.pid)
+        memory = _Memory(process)
         idle = memory.now()
         with memory:
             _, scene = _upload(client, positions, colors)
@@ -165,38 +163,15 @@ def _receive_copy(port: int, size: int) -> None:
 
 
 @contextmanager
-def _server() -> Iterator[tuple[Client, subprocess.Popen]]:
-    probe = zmq.Context()
-    socket = probe.socket(zmq.REP)
-    address = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
-    socket.close(0)
-    probe.term()
-    command = [
-        sys.executable,
-        "-m",
-        "inference_server",
-        "serve",
-        "--address",
-        address,
-        "--threads",
-        "1",
-        "--idle-exit",
-        "600",
-    ]
-    process = subprocess.Popen([*command, "--device", "cpu"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        with closing(Client(address)) as client:
-            deadline = time.monotonic() + START_SECONDS
-            while client.state is not ConnectionState.CONNECTED or not client.server.ready:
-                client.poll(20)
-                if process.poll() is not None:
-                    raise UserError(process.stderr.read().decode(errors="replace").strip().splitlines()[-1])
-                if time.monotonic() > deadline:
-                    raise UserError("The server did not start in time; try again when the machine is less busy.")
-            yield client, process
-    finally:
-        process.terminate()
-        process.wait(30)
+def _server() -> Iterator[tuple[Client, int]]:
+    """A client of a fresh server, and the server's process."""
+    with (
+        tempfile.TemporaryDirectory(prefix="scanpick-benchmark-") as scratch,
+        server(Path(scratch), "cpu") as running,
+        closing(Client(running.address)) as client,
+    ):
+        running.wait_until_ready(client)
+        yield client, running.process.pid
 
 
 class _Memory:
