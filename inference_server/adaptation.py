@@ -47,7 +47,7 @@ class Example:
     """An object's clicks on one region.
 
     points: the region's voxels, (V, 3); rgb: (V, 3) float32 in [0, 1] or None; inputs: key of INPUTS;
-    dtype: what the network computes in.
+    dtype: what the network computes in; normals: (V, 3) float32, where the inputs need them.
     """
 
     points: Points
@@ -55,11 +55,13 @@ class Example:
     clicks: ClickTensors
     inputs: str
     dtype: torch.dtype
+    normals: Tensor | None = None
 
     def features(self, shown: Tensor | None = None) -> Tensor:
         """The network's input (V, C); shown: (K,) bool, the clicks that it sees, all where left out."""
         clicks = self.clicks if shown is None else ClickTensors(self.clicks.xyz[shown], self.clicks.positive[shown])
-        return encode_inputs(self.inputs, self.points.xyz, self.rgb, clicks, TRAINED_VOXEL).to(self.dtype)
+        channels = encode_inputs(self.inputs, self.points.xyz, self.rgb, clicks, TRAINED_VOXEL, self.normals)
+        return channels.to(self.dtype)
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """The clicked voxels (K,) int64, each once, and their labels (K,) float32: the later click wins."""

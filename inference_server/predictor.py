@@ -14,7 +14,7 @@ from .devices import choose_device, choose_dtype
 from .errors import UserError
 from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
-from .models.inputs import ClickTensors, uses_colour
+from .models.inputs import ClickTensors, uses_colour, uses_normals
 from .models.minkunet import MinkUNet
 from .pieces import release_memory, run_or_cut
 from .refinement import refine
@@ -185,7 +185,8 @@ class Predictor:
     def _example(self, network: _Network, region: Region, positions: np.ndarray, positive: np.ndarray) -> Example:
         clicks = ClickTensors(region.locate(positions), torch.from_numpy(positive).to(self._torch_device))
         rgb = region.rgb if uses_colour(network.inputs) else None
-        return Example(region.points, rgb, clicks, network.inputs, self._dtype)
+        normals = region.normals if uses_normals(network.inputs) else None
+        return Example(region.points, rgb, clicks, network.inputs, self._dtype, normals)
 
     def _adapted(
         self, network: _Network, scene: Scene, positions: np.ndarray, positive: np.ndarray

@@ -33,46 +33,20 @@ class SurfaceGraph:
     cost: np.ndarray
 
 
-def surface_graph(table: Tensor, xyz: Tensor, rgb: Tensor | None) -> SurfaceGraph:
+def surface_graph(table: Tensor, normals: Tensor, rgb: Tensor | None) -> SurfaceGraph:
     """Graph of a region's voxels.
 
-    table: (V, 27) int, rows of the 3x3x3 neighbourhood, V for none, slot 13 the voxel itself; xyz: (V, 3) places;
-    rgb: (V, 3) in [0, 1] or None.
+    table: (V, 27) int, rows of the 3x3x3 neighbourhood, V for none, slot 13 the voxel itself; normals: (V, 3), signs
+    arbitrary; rgb: (V, 3) in [0, 1] or None.
     """
-    table, xyz = table.cpu(), xyz.cpu()
+    table, normals = table.cpu(), normals.cpu()
     first, slot = (table[:, :13] < len(table)).nonzero(as_tuple=True)
     second = table[first, slot].to(torch.int64)
-    normals = surface_normals(table, xyz)
     cost = (1 - (normals[first] * normals[second]).sum(1).abs().clamp(max=1)) / BEND_SCALE
     if rgb is not None:
         rgb = rgb.cpu()
         cost += ((rgb[first] - rgb[second]) / COLOR_SCALE).square().sum(1)
     return SurfaceGraph(torch.stack([first, second], 1).numpy(), (SMOOTHNESS * torch.exp(-cost)).numpy())
-
-
-def surface_normals(table: Tensor, xyz: Tensor) -> Tensor:
-    """Unit normals (V, 3) float32, signs arbitrary: the direction in which each voxel's neighbourhood is thinnest.
-
-    table, xyz: as for `surface_graph`.
-    """
-    xyz = xyz.double()
-    rows, columns = torch.triu_indices(3, 3)
-    moments = torch.cat([torch.ones_like(xyz[:, :1]), xyz, xyz[:, rows] * xyz[:, columns]], 1)
-    moments = torch.cat([moments, moments.new_zeros(1, 10)])
-    sums = torch.zeros(len(xyz), 10, dtype=torch.float64)
-    for neighbour in table.t():
-        sums += moments.index_select(0, neighbour)
-    means = sums[:, 1:] / sums[:, :1]
-    covariance = xyz.new_empty(len(xyz), 3, 3)
-    covariance[:, rows, columns] = means[:, 3:] - means[:, rows] * means[:, columns]
-    covariance[:, columns, rows] = covariance[:, rows, columns]
-    # powers of (trace - covariance) keep nothing but the direction of the smallest variance
-    power = covariance.diagonal(dim1=1, dim2=2).sum(1).add(1e-12)[:, None, None] * torch.eye(3) - covariance
-    for _ in range(6):
-        power = power / power.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-        power = power @ power
-    widest = power.diagonal(dim1=1, dim2=2).argmax(1)
-    return torch.nn.functional.normalize(power[torch.arange(len(power)), :, widest], dim=1).float()
 
 
 def refine(scores: Tensor, graph: SurfaceGraph, clicked: Tensor, positive: np.ndarray) -> Tensor:

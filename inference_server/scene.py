@@ -14,6 +14,7 @@ from .interpolation import Interpolation
 from .models.points import Points
 from .refinement import SurfaceGraph, surface_graph
 from .sparse.kernel_maps import neighbour_table
+from .sparse.normals import surface_normals
 from .sparse.voxels import unique_rows
 
 TRAINED_VOXEL = 0.05
@@ -196,9 +197,14 @@ class Region:
         return self.indices.nbytes + len(self.points) * _MAP_BYTES + self._interpolation.bytes
 
     @cached_property
+    def normals(self) -> torch.Tensor:
+        """(V, 3) float32 unit normals of the surface, signs arbitrary."""
+        return surface_normals(self._table, self.points.xyz)
+
+    @cached_property
     def graph(self) -> SurfaceGraph:
         """Which voxels touch, and how alike they are."""
-        return surface_graph(self._table, self.points.xyz, self.rgb)
+        return surface_graph(self._table, self.normals, self.rgb)
 
     def nearest_voxels(self, positions: np.ndarray) -> torch.Tensor:
         """The voxel (K,) nearest to each place (K, 3) in scan coordinates."""

@@ -13,10 +13,20 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "xyzrgb": ("xyz", "rgb", "click_cubes"),
     "xyz": ("xyz", "click_cubes"),
     "rgb-context": ("rgb", "offset", "click_cubes", "click_distance", "click_height", "click_colour"),
+    "rgb-surface": (
+        "rgb",
+        "offset",
+        "click_cubes",
+        "click_distance",
+        "click_height",
+        "click_colour",
+        "level",
+        "click_plane",
+    ),
     "xyz-context": ("offset", "click_cubes", "click_distance", "click_height"),
 }
 """Input configurations by name. `rgb` is that of InterObject3D's released weights, `xyzrgb` the paper's C = 6,
-`xyz` its C = 3 for scans without colour; the `-context` ones are ours."""
+`xyz` its C = 3 for scans without colour; the `-context` ones and `rgb-surface` are ours."""
 
 _WIDTHS = {
     "rgb": 3,
@@ -26,11 +36,16 @@ _WIDTHS = {
     "click_distance": 4,
     "click_height": 2,
     "click_colour": 2,
+    "level": 1,
+    "click_plane": 4,
 }
 _COLOUR_GROUPS = ("rgb", "click_colour")
 _REACHES = (0.3, 1.2)
 _HEIGHT = 0.5
 _COLOUR = 0.15
+_PLANE = 0.05
+_SLOPE = 0.05
+"""Error of a normal: a plane is less sure the farther one is from where it was seen."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,11 @@ def uses_colour(inputs: str) -> bool:
     return "rgb" in INPUTS[inputs]
 
 
+def uses_normals(inputs: str) -> bool:
+    """Whether a configuration needs the normals of the surface."""
+    return "level" in INPUTS[inputs]
+
+
 def hide_colour(inputs: str, channels: Tensor) -> Tensor:
     """The channels (N, C) of an input configuration with all that comes of colour set to zero."""
     channels = channels.clone()
@@ -69,20 +89,32 @@ def hide_colour(inputs: str, channels: Tensor) -> Tensor:
     return channels
 
 
-def encode_inputs(inputs: str, xyz: Tensor, rgb: Tensor | None, clicks: ClickTensors, voxel_size: float) -> Tensor:
+def encode_inputs(
+    inputs: str,
+    xyz: Tensor,
+    rgb: Tensor | None,
+    clicks: ClickTensors,
+    voxel_size: float,
+    normals: Tensor | None = None,
+) -> Tensor:
     """Channels (N, C) float32 for points xyz (N, 3) in metres, rgb (N, 3) in [0, 1] or None, in the order of INPUTS.
 
-    Voxels are floor(xyz / voxel_size). Raises ValueError where a configuration with colour gets none.
+    Voxels are floor(xyz / voxel_size); normals: (N, 3), signs arbitrary. Raises ValueError where a configuration that
+    needs colours or normals gets none.
     """
     if uses_colour(inputs) and rgb is None:
         raise ValueError(f"input configuration '{inputs}' needs colours")
-    per_sign = [_sign_channels(inputs, xyz, rgb, clicks, sign, voxel_size) for sign in (True, False)]
+    if uses_normals(inputs) and normals is None:
+        raise ValueError(f"input configuration '{inputs}' needs normals")
+    per_sign = [_sign_channels(inputs, xyz, rgb, clicks, sign, voxel_size, normals) for sign in (True, False)]
     channels = []
     for group in INPUTS[inputs]:
         if group == "rgb":
             channels.append(rgb)
         elif group == "xyz":
             channels.append(xyz)
+        elif group == "level":
+            channels.append(normals[:, 2:].abs())
         elif group == "offset":
             channels.append(xyz / voxel_size - torch.floor(xyz / voxel_size) - 0.5)
         else:
@@ -91,7 +123,13 @@ def encode_inputs(inputs: str, xyz: Tensor, rgb: Tensor | None, clicks: ClickTen
 
 
 def _sign_channels(
-    inputs: str, xyz: Tensor, rgb: Tensor | None, clicks: ClickTensors, positive: bool, voxel_size: float
+    inputs: str,
+    xyz: Tensor,
+    rgb: Tensor | None,
+    clicks: ClickTensors,
+    positive: bool,
+    voxel_size: float,
+    normals: Tensor | None,
 ) -> dict[str, Tensor]:
     """The click channels of one sign; all zero without clicks of it."""
     groups = [group for group in INPUTS[inputs] if group.startswith("click_")]
@@ -102,7 +140,8 @@ def _sign_channels(
     inside = (delta.abs() <= CUBE_HALF_EDGE * voxel_size * (1 + 1e-4)).all(2)
     channels = {"click_cubes": inside.any(1, keepdim=True).to(xyz.dtype)}
     if "click_distance" in groups:
-        distance, nearest = delta.square().sum(2).sqrt().min(1, keepdim=True)
+        distances = delta.square().sum(2).sqrt()
+        distance, nearest = distances.min(1, keepdim=True)
         channels["click_distance"] = torch.cat([torch.exp(-distance / reach) for reach in _REACHES], 1)
         height = delta[:, :, 2].gather(1, nearest)
         channels["click_height"] = torch.tanh(height / _HEIGHT)
@@ -112,4 +151,18 @@ def _sign_channels(
             weight[delta.square().sum(2).argmin(0), torch.arange(len(at), device=xyz.device)] += 1e-3
             under = (weight.t() @ rgb) / weight.sum(0).unsqueeze(1)
             channels["click_colour"] = torch.exp(-torch.cdist(rgb, under).amin(1, keepdim=True) / _COLOUR)
+        if "click_plane" in groups:
+            channels["click_plane"] = _plane_channels(delta, distances, normals)
     return channels
+
+
+def _plane_channels(delta: Tensor, distances: Tensor, normals: Tensor) -> Tensor:
+    """(N, 2): how near each point is to the plane of the surface under the best click, and how parallel as well.
+
+    delta: (N, K, 3) from each click, distances: (N, K), its lengths. Large things are flat: walls, floors, table tops.
+    """
+    under = normals[distances.argmin(0)]
+    off = (delta * under).sum(2).abs()
+    near = torch.exp(-off / (_PLANE + _SLOPE * distances))
+    parallel = near * (normals @ under.t()).abs()
+    return torch.stack([near.amax(1), parallel.amax(1)], 1)

@@ -17,6 +17,9 @@ from .crops import Source
 class TrainingConfig:
     """One run. steps counts optimiser steps; a group of `crops` crops is kept for `rounds` of them, with new clicks
     each time; the learning rate (AdamW) warms up, stays, and falls linearly to zero over the last `cooldown` share.
+
+    large: share of groups that have one crop of crops x max_voxels instead; structure: share of crops cut for walls,
+    floors and ceilings.
     """
 
     model: ModelConfig
@@ -25,6 +28,8 @@ class TrainingConfig:
     crops: int = 6
     rounds: int = 6
     max_voxels: int = 11000
+    large: float = 0.0
+    structure: float = 0.15
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup: int = 200

@@ -15,6 +15,8 @@ from .augment import move, recolour, repaint
 STRUCTURE = ("floor", "wall", "ceiling")
 COLOURLESS = 0.15
 """Share of crops of coloured scans that are given without colours: colour is a hint, and shape must do without it."""
+SMALL, LARGE = (1.4, 3.0), (2.5, 5.0)
+"""Half the edge of a crop in metres, from and to."""
 REPAINTED = 0.4
 """Share of coloured crops in which some objects are painted in several colours."""
 
@@ -43,10 +45,23 @@ class Crop:
 
 
 class CropGroups(Dataset):
-    """Item g is the list of crops of training group g: a pure function of the seed, g and the folders' content."""
+    """Item g is the list of crops of training group g: a pure function of the seed, g and the folders' content.
 
-    def __init__(self, sources: list[Source], groups: int, crops: int, seed: int, max_voxels: int):
+    large, structure: as in TrainingConfig. A wall goes on beyond a small crop, and only a large one shows how far.
+    """
+
+    def __init__(
+        self,
+        sources: list[Source],
+        groups: int,
+        crops: int,
+        seed: int,
+        max_voxels: int,
+        large: float = 0.0,
+        structure: float = 0.15,
+    ):
         self.groups, self.crops, self.seed, self.max_voxels = groups, crops, seed, max_voxels
+        self.large, self.structure = large, structure
         self.sources = sources
         self.files = [sorted(source.folder.glob("[!.]*.npz")) for source in sources]
         for source, files in zip(sources, self.files, strict=True):
@@ -61,12 +76,16 @@ class CropGroups(Dataset):
     def __getitem__(self, group: int) -> list[Crop]:
         torch.set_num_threads(1)
         rng = np.random.default_rng((self.seed, group))
+        count, most, half_edges = self.crops, self.max_voxels, SMALL
+        if self.large and rng.random() < self.large:
+            count, most, half_edges = 1, self.max_voxels * self.crops, LARGE
         crops: list[Crop] = []
-        while len(crops) < self.crops:
+        while len(crops) < count:
             which = rng.choice(len(self.sources), p=self.shares)
             scan = load_arrays(self.files[which][rng.integers(len(self.files[which]))])
-            for _ in range(min(2, self.crops - len(crops))):
-                crop = cut_crop(scan, rng, 0.05 / self.sources[which].voxel_size, self.max_voxels)
+            for _ in range(min(2, count - len(crops))):
+                half = rng.uniform(*half_edges)
+                crop = cut_crop(scan, rng, 0.05 / self.sources[which].voxel_size, most, half, self.structure)
                 if crop is not None:
                     crops.append(crop)
         return crops
@@ -82,15 +101,20 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def cut_crop(scan: dict, rng: np.random.Generator, scale: float, max_voxels: int) -> Crop | None:
+def cut_crop(
+    scan: dict, rng: np.random.Generator, scale: float, max_voxels: int, half: float, structure: float
+) -> Crop | None:
     """Choose an object, cut a square around it, augment, voxelise at 5 cm; None where nothing is left to click.
 
-    scale: what the scan is enlarged by, so that its working resolution becomes 5 cm.
+    scale: what the scan is enlarged by, so that its working resolution becomes 5 cm; half: half of the square's edge
+    in metres; structure: odds of a wall, floor or ceiling.
     """
     instance = scan["instance"]
     ids, counts = np.unique(instance[instance >= 0], return_counts=True)
     is_structure = np.isin(ids, scan["structure"])
-    odds = np.where(is_structure, 0.15 / max(is_structure.sum(), 1), 0.85 / max((~is_structure).sum(), 1))
+    odds = np.where(
+        is_structure, structure / max(is_structure.sum(), 1), (1 - structure) / max((~is_structure).sum(), 1)
+    )
     odds = odds * (counts >= 20)
     if not odds.sum():
         return None
@@ -99,7 +123,6 @@ def cut_crop(scan: dict, rng: np.random.Generator, scale: float, max_voxels: int
     xyz = scan["positions"].astype(np.float32)
     centre = xyz[rng.choice(members)] * (scale if scale != 1 else 1)
     xyz = xyz * np.float32(scale)
-    half = rng.uniform(1.4, 3.0)
     centre = centre[:2] + rng.uniform(-0.6, 0.6, 2) * min(half, 2.0)
     near = (np.abs(xyz[:, :2] - centre) < half * 1.45).all(1)
     xyz, instance = xyz[near], instance[near]

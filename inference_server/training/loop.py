@@ -19,6 +19,7 @@ from ..models.inputs import encode_inputs, hide_colour, uses_colour
 from ..models.points import Points
 from ..models.registry import build_model
 from ..sparse.kernel_maps import neighbour_table
+from ..sparse.normals import surface_normals
 from . import clicks
 from .config import TrainingConfig
 from .crops import Crop, CropGroups
@@ -39,6 +40,7 @@ class Batch:
         xyz = torch.cat([crop.xyz for crop in crops])
         cells = torch.cat([batch.unsqueeze(1), torch.floor(xyz / 0.05).to(torch.int64)], 1)
         self.neighbours = neighbour_table(cells.to(torch.int32), 3)
+        self.normals = surface_normals(self.neighbours, xyz)
         self.points = Points(xyz.to(device), batch.to(device))
         self.labelled = torch.cat([crop.instance >= 0 for crop in crops])
 
@@ -78,7 +80,9 @@ class Trainer:
     def run(self, report: Callable[[int, dict[str, float]], None]) -> None:
         """Train to the configured number of steps; `report(step, figures)` is called after every group."""
         config = self.config
-        groups = CropGroups(config.sources, config.groups, config.crops, config.seed, config.max_voxels)
+        groups = CropGroups(
+            config.sources, config.groups, config.crops, config.seed, config.max_voxels, config.large, config.structure
+        )
         loader = DataLoader(
             Subset(groups, range(self.group, config.groups)),
             batch_size=None,
@@ -140,16 +144,19 @@ class Trainer:
         return clicks.begin(batch.crops[i], target, clicks.erosion_depth(mask, batch.neighbours)[batch.rows[i]], rng)
 
     def _features(self, batch: Batch, objects: list[clicks.Interaction]) -> Tensor:
-        parts = [self._crop_features(crop, interaction) for crop, interaction in zip(batch.crops, objects, strict=True)]
+        parts = [
+            self._crop_features(crop, interaction, batch.normals[rows])
+            for crop, interaction, rows in zip(batch.crops, objects, batch.rows, strict=True)
+        ]
         return torch.cat(parts).to(self.device, self.dtype)
 
-    def _crop_features(self, crop: Crop, interaction: clicks.Interaction) -> Tensor:
+    def _crop_features(self, crop: Crop, interaction: clicks.Interaction, normals: Tensor) -> Tensor:
         model = self.config.model
-        if not uses_colour(model.inputs):
-            return encode_inputs(model.inputs, crop.xyz, None, interaction.tensors(), model.voxel_size)
-        rgb = torch.zeros_like(crop.xyz) if crop.rgb is None else crop.rgb
-        features = encode_inputs(model.inputs, crop.xyz, rgb, interaction.tensors(), model.voxel_size)
-        return hide_colour(model.inputs, features) if crop.rgb is None else features
+        coloured = uses_colour(model.inputs)
+        rgb = torch.zeros_like(crop.xyz) if coloured and crop.rgb is None else crop.rgb
+        tensors = interaction.tensors()
+        features = encode_inputs(model.inputs, crop.xyz, rgb, tensors, model.voxel_size, normals)
+        return hide_colour(model.inputs, features) if coloured and crop.rgb is None else features
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:

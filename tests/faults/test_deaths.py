@@ -1,5 +1,6 @@
 """Servers and workers that die, hang or are swapped: no click is lost, and nobody has to do anything."""
 
+import json
 import os
 import signal
 import subprocess
@@ -271,3 +272,12 @@ def test_the_state_is_told_along_the_way():
     order = [state for index, state in enumerate(states) if not index or states[index - 1] is not state]
     both = [ConnectionState.CONNECTED, ConnectionState.LOST]
     assert order == [ConnectionState.CONNECTING, *both, *both]
+
+
+def test_the_recovery_benchmark_kills_a_server_with_the_real_network_and_gets_its_mask(tmp_path):
+    file = tmp_path / "recovery.json"
+    command = [sys.executable, "-m", "inference_server", "benchmark", "recovery", "--points", "50000", "--repeats", "1"]
+    done = subprocess.run([*command, "--json", str(file)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "after the server's death" in done.stdout
+    assert 0 < json.loads(file.read_text())["median"] < 120

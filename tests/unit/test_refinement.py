@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from inference_server.minimum_cut import CERTAIN, minimum_cut
-from inference_server.refinement import CHANGED, refine, surface_graph, surface_normals
+from inference_server.refinement import CHANGED, refine, surface_graph
 from inference_server.sparse.kernel_maps import neighbour_table
+from inference_server.sparse.normals import surface_normals
 
 VOXEL = 0.05
 
@@ -16,7 +17,8 @@ VOXEL = 0.05
 def graph_of(cells: np.ndarray, rgb: np.ndarray | None):
     table = neighbour_table(torch.from_numpy(np.pad(cells, ((0, 0), (1, 0)))).to(torch.int32), 3)
     xyz = torch.from_numpy((cells + 0.5) * VOXEL).float()
-    return surface_graph(table, xyz, None if rgb is None else torch.from_numpy(rgb).float()), table, xyz
+    rgb = None if rgb is None else torch.from_numpy(rgb).float()
+    return surface_graph(table, surface_normals(table, xyz), rgb), table, xyz
 
 
 @pytest.fixture
