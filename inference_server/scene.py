@@ -24,9 +24,8 @@ TILE = 16
 _TILE_BITS = TILE.bit_length() - 1
 REGION_BYTES = 256_000_000
 """Memory for the regions that are kept, of all scans of a predictor together."""
-_MAP_BYTES = 420
-_EDGE_BYTES = 24
-"""Memory of a voxel in the kernel maps of a U-Net, all levels together, about."""
+_MAP_BYTES = 560
+"""Memory of a voxel in the kernel maps of a U-Net, all levels together, and in the surface graph, about."""
 _PART = 1_000_000
 """Points that are looked at together while a scan is sorted, so that nothing of its whole size is made in between."""
 FEWEST_NEIGHBOURS = 4

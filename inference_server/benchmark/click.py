@@ -3,8 +3,8 @@
 The add-on runs in a Blender without a window, the server in its own process with one torch thread, both as installed.
 
 Stages of the server: queue (waiting for a worker), prepare (finding the sorted scan), region (finding the region's
-voxels), network, vertices (labels back to every vertex), packing, and what is left of its time (other). Wire is the
-way there and back with the client's own part, Blender everything before and after that.
+voxels), network, refinement (the minimum cut), vertices (labels back to every vertex), packing, and what is left of its
+time (other). Wire is the way there and back with the client's own part, Blender everything before and after that.
 """
 
 import json
@@ -26,7 +26,7 @@ from . import blender as blender_half
 from .server import server
 
 LARGEST_IN_BLENDER = 5_000_000
-SERVER_STAGES = ("queue", "prepare", "region", "network", "vertices", "packing", "other")
+SERVER_STAGES = ("queue", "prepare", "region", "network", "refinement", "vertices", "packing", "other")
 STAGES = (*SERVER_STAGES, "server rest", "wire", "Blender", "all but the network", "total")
 PAPERS_SECONDS = 0.06
 """From click to mask on a Titan RTX (Kontogianni et al., Interactive Object Segmentation in 3D Point Clouds, 2023)."""
