@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..errors import UserError
 from ..models.checkpoints import find_weights, read_weights
 from ..models.registry import build_model
 from .config import read_config
@@ -53,7 +54,13 @@ def command(
             if trainer.group % 200 == 0:
                 draw_curves(log, out / "curves.png")
 
-        trainer.run(report)
+        try:
+            trainer.run(report)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {log}: {error.strerror or error}. Free some space and run it again: it goes on where it "
+                "stopped."
+            ) from error
     draw_curves(log, out / "curves.png")
     console.print(f"Weights: {out / 'weights.safetensors'}")
 

@@ -1,12 +1,15 @@
 """Training: crops, simulated clicks, the loss, and runs that resume as if nothing had happened."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from inference_server.errors import UserError
+from inference_server.files import sha256_of
 from inference_server.models.checkpoints import read_weights
 from inference_server.models.inputs import channel_slices, hide_colour, input_width
 from inference_server.models.registry import ModelConfig
@@ -187,6 +190,25 @@ def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
     resumed.run(lambda *_: None)
     for key, value in straight.average.items():
         assert torch.equal(value, resumed.average[key]), key
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_in_the_middle_of_a_checkpoint_is_a_sentence_and_the_last_one_stays_whole(scans, tmp_path):
+    trainer = Trainer(config(scans, steps=4), tmp_path / "run", "cpu")
+    trainer.run(lambda *_: None)
+    before = sha256_of(trainer.checkpoint, tmp_path / "run" / "weights.safetensors")
+    text = "steps = 8\ncrops = 2\nrounds = 2\nmax_voxels = 900\nwarmup = 2\n[model]\nname = 'MinkUNetSmall'\n"
+    text += f"inputs = 'rgb-context'\n[[sources]]\nfolder = '{scans}'\n"
+    (tmp_path / "config.toml").write_text(text)
+    code = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    code += "runpy.run_module('inference_server', run_name='__main__')"
+    command = [sys.executable, "-c", code, "train", tmp_path / "config.toml", "--out", tmp_path / "run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert "Cannot write" in done.stderr and "Free some space" in done.stderr
+    assert sha256_of(trainer.checkpoint, tmp_path / "run" / "weights.safetensors") == before
+    assert Trainer(config(scans, steps=8), tmp_path / "run", "cpu").step == 4
+    assert not list((tmp_path / "run").glob(".*")), "the half-written file is gone"
 
 
 def test_a_checkpoint_of_another_run_is_a_sentence(scans, tmp_path):
