@@ -17,7 +17,7 @@ COLOR_SCALE = 0.07
 """Distance in RGB (of 0 to 1) at which two voxels look different."""
 BEND_SCALE = 0.1
 """1 - abs(cosine) of their normals at which a surface bends."""
-SMOOTHNESS = 2.0
+SMOOTHNESS = 3.0
 """Log-odds that it costs to part two neighbours that look alike."""
 MOST_SCORE = 2.0
 """Log-odds beyond which a network that is even surer is not believed more."""
