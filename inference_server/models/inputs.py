@@ -24,9 +24,10 @@ INPUTS: dict[str, tuple[str, ...]] = {
         "click_plane",
     ),
     "xyz-context": ("offset", "click_cubes", "click_distance", "click_height"),
+    "xyz-surface": ("offset", "click_cubes", "click_distance", "click_height", "level", "click_plane"),
 }
 """Input configurations by name. `rgb` is that of InterObject3D's released weights, `xyzrgb` the paper's C = 6,
-`xyz` its C = 3 for scans without colour; the `-context` ones and `rgb-surface` are ours."""
+`xyz` its C = 3 for scans without colour; the `-context` and `-surface` ones are ours."""
 
 _WIDTHS = {
     "rgb": 3,
