@@ -2,11 +2,12 @@
 
 import typer
 
-from . import click, engine, seat, separate, wire
+from . import click, engine, redraw, seat, separate, wire
 
 app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
 app.command("engine")(engine.command)
 app.command("wire")(wire.command)
 app.command("click")(click.command)
 app.command("seat")(seat.command)
+app.command("redraw")(redraw.command)
 app.command("separate")(separate.command)
