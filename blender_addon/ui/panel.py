@@ -34,7 +34,7 @@ class Tab:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Scanpick"
-    bl_order = 2  # what is looked at while clicking comes first
+    bl_order = 3  # what is looked at while clicking comes first
 
 
 class ScanTab(Tab):
@@ -82,7 +82,7 @@ class SCANPICK_UL_objects(bpy.types.UIList):
 class SCANPICK_PT_objects(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_objects"
     bl_label = "Objects"
-    bl_order = 0
+    bl_order = 1
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -136,7 +136,7 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
 class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_click"
     bl_label = "Click"
-    bl_order = 0
+    bl_order = 1
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
