@@ -24,7 +24,7 @@ def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, text: 
     width = max(20, int((context.region.width / scale - 50) / 6.2))
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(textwrap.wrap(text, width)):
+    for number, line in enumerate(textwrap.wrap(text, width) or [""]):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
@@ -152,10 +152,12 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
             row.label(text=self._waiting_text(waiting), icon="SORTTIME")
             row.operator("scanpick.cancel_pending", text="", icon="X")
         notice = session.notices.get(obj.data.session_uid)
-        if notice is not None:
+        if notice is not None and not (waiting and notice.level == "INFO"):
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
             if notice.operator:
                 layout.operator(notice.operator, icon="MODIFIER")
+        elif not waiting:
+            draw_sentence(layout, context, "")  # what is below must not move away from under the mouse
 
     @staticmethod
     def _waiting_text(waiting: list) -> str:

@@ -13,9 +13,9 @@ def item() -> bpy.types.PropertyGroup:
 
 def finished(stage, operator: str):
     """Press a button of the panel; the mask afterwards is returned by `yield from`."""
-    stage.session.notices.clear()
+    before = notice(stage)
     yield from stage.press(operator)
-    yield from stage.until(lambda: "Object 1: " in notice(stage), operator)
+    yield from stage.until(lambda: notice(stage) != before, operator)
     return members("Object 1")
 
 
