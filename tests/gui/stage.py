@@ -126,11 +126,16 @@ class Stage:
             for across in (0.3, 0.75, 0.9)
             for down in range(8, where.height - 4, ROW)
         ]
+        before = places[0]
         for place in [*self._seen.get(what, ()), *places]:
             yield from self.move(place, GLANCE)
             if what in self._under_mouse(found, where):
-                self._seen[what] = [place]
-                return place
+                for sure in (place, before):  # a busy Blender may still tell what was under the mouse before
+                    yield from self.move(sure)
+                    if what in self._under_mouse(found, where):
+                        self._seen[what] = [sure]
+                        return sure
+            before = place
         raise AssertionError(f"there is no button for {what}")
 
     def _under_mouse(self, area: bpy.types.Area, region: bpy.types.Region) -> str:
