@@ -56,7 +56,8 @@ class ScanpickPreferences(bpy.types.AddonPreferences):
         layout.use_property_split = True
         layout.prop(self, "address")
         layout.prop(self, "start_server")
-        column = layout.column(heading="Server on another machine")
+        column = layout.column()
+        column.label(text="For a server on another machine:")
         column.prop(self, "server_key")
         column.prop(self, "public_key")
         column.prop(self, "secret_key")

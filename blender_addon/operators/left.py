@@ -67,7 +67,7 @@ class SCANPICK_OT_next_left(InSteps, bpy.types.Operator):
         settings.get().mode = "LEFT"
         frame(context, obj, scan.raw[pieces == pieces[vertex]])
         self._told = (
-            f"Piece {place + 1} of {len(large)}: {size:,} vertices. In all {left.mean():.0%} of the scan belong to "
+            f"Piece {place + 1} of {len(large)}: {size:,} vertices. In all {left.mean():.0%} of the scan belongs to "
             "no object."
         )
 

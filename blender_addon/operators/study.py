@@ -71,7 +71,7 @@ class SCANPICK_OT_study_submit(bpy.types.Operator):
             recording = study.submit()
         except study.StudyError as error:
             return fail(self, obj.data if obj is not None else None, str(error))
-        text = f"{len(recording.done)} of {len(recording.tasks)} objects are in {recording.path}"
+        text = f"{len(recording.done)} of {len(recording.tasks)} objects saved to {recording.path}"
         session.notice(obj.data.session_uid, "INFO", text + ".")
         self.report({"INFO"}, text)
         return {"FINISHED"}

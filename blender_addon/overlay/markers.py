@@ -152,7 +152,8 @@ def _legend_items(obj: bpy.types.Object) -> list:
 def _legend_corner(context: bpy.types.Context, lines: int, scale: float) -> tuple[float, float]:
     tools = next((r for r in context.area.regions if r.type == "TOOLS"), None)
     left = tools.width if tools is not None and context.preferences.system.use_region_overlap else 0
-    return left + 20 * scale, 24 * scale + lines * 18 * scale
+    # the lowest line stays above Blender's "Adjust Last Operation"
+    return left + 20 * scale, 40 * scale + lines * 18 * scale
 
 
 def _draw_legend(shapes: _Shapes, context: bpy.types.Context, obj: bpy.types.Object, scale: float) -> None:

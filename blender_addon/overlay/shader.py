@@ -16,21 +16,22 @@ void main()
   vec4 tint = texelFetch(palette, ivec2(index % PALETTE_WIDTH, index / PALETTE_WIDTH), 0);
   vec3 mixed = mix(color.rgb, tint.rgb, faces ? 1.0 : tint.a);
   shade = vec4(linear(mixed.r), linear(mixed.g), linear(mixed.b), faces ? tint.a : opacity);
-  shown = 1.0;
-  for (int i = 0; i < clip.count.x; i++) {
-    if (dot(clip.planes[i], local) <= 0.0) { shown = 0.0; }
-  }
   gl_Position = matrix * local;
   gl_Position.z -= bias * gl_Position.w;
-  if (shown == 0.0) { gl_Position = vec4(2.0, 2.0, 2.0, 1.0); }
   gl_PointSize = point_size;
+  for (int i = 0; i < clip.count.x; i++) {
+    if (dot(clip.planes[i], local) <= 0.0) {
+      shade.a = 0.0;  // a face; moving one of its corners away would stretch it
+      if (!faces) { gl_Position = vec4(2.0, 2.0, 2.0, 1.0); }
+    }
+  }
 }
 """
 
+# no discard: it would keep the depth test from sparing points that lie behind others their colouring
 _FRAGMENT = """
 void main()
 {
-  if (shade.a < 0.01 || shown < 0.5) { discard; }
   result = shade;
 }
 """
@@ -44,7 +45,6 @@ def get() -> gpu.types.GPUShader:
     if _shader is None:
         between = gpu.types.GPUStageInterfaceInfo("scanpick_between")
         between.flat("VEC4", "shade")
-        between.flat("FLOAT", "shown")
         info = gpu.types.GPUShaderCreateInfo()
         info.define("PALETTE_WIDTH", str(PALETTE_WIDTH))
         info.typedef_source("struct Clip { vec4 planes[6]; ivec4 count; };")

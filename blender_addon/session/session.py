@@ -15,7 +15,7 @@ from ..scan.geometry import Geometry
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import Click, ErrorCode
-from . import application, edits, journal, starts, surroundings, watch
+from . import application, edits, journal, progress, starts, surroundings, watch
 from .answers import Answer, Answers
 from .application import ApplicationError, Noticed
 from .background import in_background
@@ -69,7 +69,8 @@ class Session:
         state = journal.state(geometry) if geometry.count else EMPTY
         version = watch.version(geometry.data.session_uid)
         trusted = known is not None and known.version == version
-        fresh = scans.read(geometry, scene, known.scan if known else None, state.voxel_size, trusted)
+        with progress.shown() as tell:
+            fresh = scans.read(geometry, scene, known.scan if known else None, state.voxel_size, trusted, tell)
         if known is None or fresh is not known.scan:
             self._forget_scene(known)
             self._known[obj.session_uid] = _Known(fresh, version)

@@ -42,4 +42,5 @@ def moved(item: bpy.types.PropertyGroup) -> None:
         voxel_size = journal.state(geometry).voxel_size
         mask = starts.corrected(known, mask, surroundings.of(scan, voxel_size), scan)
     changes = [("set", known.number, {"threshold": value})]
-    application.write_mask(geometry, known.number, mask, application.Noticed(), changes)
+    result = application.write_mask(geometry, known.number, mask, application.Noticed(), changes)
+    session.notice(item.id_data.session_uid, "INFO", f"{known.name}: {result.vertices:,} vertices.")

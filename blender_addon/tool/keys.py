@@ -86,11 +86,21 @@ def draw_status(header: bpy.types.Header, context: bpy.types.Context) -> None:
 
 
 def draw_preferences(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """The keys, to be changed."""
-    from rna_keymap_ui import draw_kmi
-
+    """The keys, to be changed, in the order and words of the status bar."""
     found = keymap(context)
-    configuration = context.window_manager.keyconfigs.user
-    for item in found.keymap_items if found is not None else ():
-        if item.idname != "scanpick.hover":
-            draw_kmi([], configuration, found, item, layout, 0)
+    column = layout.column()
+    column.context_pointer_set("keymap", found)  # the button that restores a key looks there
+    for idname, wanted, text in _TOLD if found is not None else ():
+        for item in found.keymap_items:
+            if _is(item, idname, wanted):
+                _draw_key(column.row(), item, text)
+
+
+def _draw_key(row: bpy.types.UILayout, item: bpy.types.KeyMapItem, text: str) -> None:
+    row.prop(item, "active", text="")
+    row.label(text=text)
+    row.prop(item, "map_type", text="")
+    row.prop(item, "type", text="", full_event=True)
+    restore = row.row()
+    restore.enabled = item.is_user_modified
+    restore.operator("preferences.keyitem_restore", text="", icon="BACK").item_id = item.id

@@ -10,7 +10,7 @@ from .panel import ScanTab, draw_sentence
 class SCANPICK_PT_finish(ScanTab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_finish"
     bl_label = "Finish"
-    bl_order = 1
+    bl_order = 2
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout

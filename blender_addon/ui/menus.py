@@ -25,6 +25,9 @@ class SCANPICK_MT_object(bpy.types.Menu):
         layout.separator()
         layout.operator("scanpick.separate", icon="MOD_EXPLODE")
         layout.operator("scanpick.export_objects", text="Export Objects…", icon="EXPORT")
+        layout.operator("scanpick.export_labels", text="Export Labels…", icon="EXPORT")
+        layout.operator("scanpick.import_labels", text="Import Labels…", icon="IMPORT")
+        layout.operator("scanpick.objects_from_labels", text="Objects From Labels…", icon="OUTLINER_OB_POINTCLOUD")
 
 
 def _object_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:

@@ -24,7 +24,7 @@ def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, text: 
     width = max(20, int((context.region.width / scale - 50) / 6.2))
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for number, line in enumerate(textwrap.wrap(text, width)):
+    for number, line in enumerate(textwrap.wrap(text, width) or [""]):
         column.label(text=line, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
@@ -34,7 +34,7 @@ class Tab:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Scanpick"
-    bl_order = 2  # what is looked at while clicking comes first
+    bl_order = 3  # what is looked at while clicking comes first
 
 
 class ScanTab(Tab):
@@ -82,7 +82,7 @@ class SCANPICK_UL_objects(bpy.types.UIList):
 class SCANPICK_PT_objects(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_objects"
     bl_label = "Objects"
-    bl_order = 0
+    bl_order = 1
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -136,7 +136,7 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
 class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_click"
     bl_label = "Click"
-    bl_order = 0
+    bl_order = 1
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -152,10 +152,12 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
             row.label(text=self._waiting_text(waiting), icon="SORTTIME")
             row.operator("scanpick.cancel_pending", text="", icon="X")
         notice = session.notices.get(obj.data.session_uid)
-        if notice is not None:
+        if notice is not None and not (waiting and notice.level == "INFO"):
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
             if notice.operator:
                 layout.operator(notice.operator, icon="MODIFIER")
+        elif not waiting:
+            draw_sentence(layout, context, "")  # what is below must not move away from under the mouse
 
     @staticmethod
     def _waiting_text(waiting: list) -> str:

@@ -11,6 +11,7 @@ from .panel import Tab, draw_sentence
 class SCANPICK_PT_study(Tab, bpy.types.Panel):
     bl_idname = "SCANPICK_PT_study"
     bl_label = "Study"
+    bl_order = 0  # the participant must see what is asked for
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -21,7 +22,7 @@ class SCANPICK_PT_study(Tab, bpy.types.Panel):
         if recording is None:
             layout.operator("scanpick.study_start", text="Start Study…", icon="REC")
             return
-        name = recording.names.get(recording.task) or f"label {recording.task}"
+        name = recording.names.get(recording.task) or "object"
         draw_sentence(
             layout,
             context,

@@ -10,12 +10,13 @@ from ..errors import UserError
 from .server import REPOSITORY
 
 
-def run(script: str, blender: Path | None, scratch: Path, scan: Path, *arguments: str) -> object:
+def run(script: str, blender: Path | None, scratch: Path, scan: Path, *arguments: str, window: bool = False) -> object:
     """What a script of this folder wrote as JSON, run in Blender with the add-on's zip at hand. Raises UserError.
 
     Args:
         script: called with the scan, the zip, `arguments` and the file for its JSON.
         blender: a Blender, or the Python of an environment with bpy; None for the first of those that are here.
+        window: whether Blender opens its window; the script ends it then.
     """
     sys.path.insert(0, str(REPOSITORY))
     from installer import bpy_environments
@@ -34,7 +35,9 @@ def run(script: str, blender: Path | None, scratch: Path, scan: Path, *arguments
         raise UserError(f"{program} is Blender {version}: the add-on runs in Blender 4.2 and newer.")
     out = scratch / "figures.json"
     called = [str(Path(__file__).with_name(script))]
-    if not program.name.lower().startswith("python"):
+    if window:
+        called = ["--window-geometry", "0", "0", "1280", "800", "--python", *called, "--"]
+    elif not program.name.lower().startswith("python"):
         called = ["--background", "--python-exit-code", "1", "--python", *called, "--"]
     environment = {**os.environ, "HOME": str(scratch), "BLENDER_USER_RESOURCES": str(scratch / "blender")}
     out.unlink(missing_ok=True)

@@ -176,3 +176,21 @@ def test_without_any_scan_the_sentence_is_in_the_sidebar(blender, session, envir
     assert "no scan file at" in session.notices[0].text
     blender.ops.scanpick.open_sample()
     assert 0 not in session.notices
+
+
+def test_the_first_read_tells_how_far_it_is_and_later_ones_nothing(scan, module):
+    scans, geometry = module("scan.scan"), module("scan.geometry").Geometry(scan.data.objects["scan"])
+    told = []
+    read = scans.read(geometry, scan.context.scene, None, 0.05, tell=told.append)
+    assert len(told) > 3 and told == sorted(told) and told[0] > 0 and told[-1] <= 1
+    told.clear()
+    assert scans.read(geometry, scan.context.scene, read, 0.05, tell=told.append) is read
+    assert not told
+
+
+def test_progress_ends_with_what_it_is_of_even_where_that_fails(blender, module):
+    shown = module("session.progress").shown
+    for share in (0.0, 0.5):  # the second time begins anew
+        with pytest.raises(ZeroDivisionError), shown() as tell:
+            tell(share)
+            raise ZeroDivisionError

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from inference_server.wire import location
 from installer.testing import window_blender
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -55,6 +57,23 @@ def blender_home(blender_program: Path, tmp_path_factory: pytest.TempPathFactory
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return environment
+
+
+@pytest.fixture
+def installed_server(blender_program: Path, blender_home: dict[str, str]) -> Iterator[None]:
+    """The record of where the server environment is, as the installer leaves it; Blender must see that folder."""
+    python = os.environ.get("SCANPICK_PYTHON", sys.executable)
+    look = f"import subprocess; print('runs', subprocess.call([{python!r}, '-c', '']))"
+    done = subprocess.run(
+        [blender_program, "--background", "--python-expr", look], env=blender_home, capture_output=True, text=True
+    )
+    if "runs 0" not in done.stdout:
+        pytest.skip(f"this Blender cannot run the server's Python, {python}")
+    record = Path(blender_home["SCANPICK_CONFIG"]) / location.FILE_NAME
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(asdict(location.Installation(python, str(REPOSITORY)))), encoding="utf-8")
+    yield
+    record.unlink()
 
 
 @pytest.fixture(scope="session")
@@ -141,6 +160,7 @@ def play(blender_program: Path, blender_home: dict[str, str], pictures: Path) ->
         assert file.exists(), f"Blender ended with {process.returncode} before the scene was over\n{said[-4000:]}"
         result = json.loads(file.read_text())
         assert not result["error"], f"{result['error']}\nPictures: {out}\n{said[-3000:]}"
+        assert "Traceback" not in said, said[-3000:]
         return result["facts"]
 
     return run

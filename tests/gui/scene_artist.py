@@ -58,11 +58,15 @@ def open_scan(stage) -> np.ndarray:
     return np.load(stage.out / "labels.npy")
 
 
-def click_object(stage, target: np.ndarray) -> list[float]:
-    """Click one object until it is good: the IoU after each click is returned by `yield from`."""
+def click_object(
+    stage, target: np.ndarray, number: int | None = None, clicks: int = CLICKS, good: float = GOOD
+) -> list[float]:
+    """Click one object until it is good: the IoU after each click is returned by `yield from`.
+
+    number: of the object in the list, where it is there already.
+    """
     curve: list[float] = []
-    number = None
-    for _ in range(CLICKS):
+    for _ in range(clicks):
         mask = mask_of(number) if number else np.zeros(len(target), bool)
         eye = Eye(stage, positions_of(scan()))
         free = owners() < 0  # what belongs to an accepted object is locked
@@ -77,15 +81,13 @@ def click_object(stage, target: np.ndarray) -> list[float]:
         item = scan().data.scanpick.active_item()
         number = item.number
         curve.append(iou(mask_of(number), target))
-        if curve[-1] >= GOOD:
+        if curve[-1] >= good:
             break
     return curve
 
 
-def play(stage):
-    labels = open_scan(stage)
-    yield
-    yield from stage.sidebar()
+def look_down(stage):
+    """See the whole scan at a slant, and take the click tool."""
     yield from stage.move(stage.middle())
     yield from stage.tap("NUMPAD_7")
     yield from stage.tap("NUMPAD_PERIOD")
@@ -96,6 +98,13 @@ def play(stage):
     yield from stage.click(stage.tool("scanpick.click_tool"))
     yield from stage.until(lambda: stage.active_tool() == "scanpick.click_tool", "the tool")
     yield from stage.move(stage.middle())
+
+
+def play(stage):
+    labels = open_scan(stage)
+    yield
+    yield from stage.sidebar()
+    yield from look_down(stage)
     yield from stage.shot("01_scan")
 
     eye = Eye(stage, positions_of(scan()))

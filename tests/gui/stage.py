@@ -3,7 +3,8 @@
     blender --enable-event-simulate --python stage.py -- SCENE OUT_DIR SERVER_ADDRESS
 
 SCENE is a module beside this file with `play(stage)`, a generator: each `yield` lets Blender draw and work before the
-next step. The outcome goes to OUT_DIR/result.json, the pictures of `stage.shot` beside it.
+next step, for a while or for as many seconds as it yields. The outcome goes to OUT_DIR/result.json, the pictures of
+`stage.shot` beside it.
 """
 
 import importlib
@@ -20,8 +21,12 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
 PAUSE = 0.15
+GLANCE = 0.02
+ROW = 16  # pixels; a button is 20 high
 ADDON = "bl_ext.user_default.scanpick"
 LIMIT = 600.0
+DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
+KEYS = {" ": "SPACE", **{str(digit): name for digit, name in enumerate(DIGITS)}}
 
 
 class Stage:
@@ -31,10 +36,16 @@ class Stage:
         self.out = out
         self.address = address
         self.facts: dict[str, object] = {}
+        self._place = 0
+        self._seen: dict[str, list[tuple[float, float]]] = {}
 
     @property
     def window(self) -> bpy.types.Window:
-        return bpy.context.window_manager.windows[0]
+        return bpy.context.window_manager.windows[self._place]
+
+    def sit_at(self, place: int) -> None:
+        """Go on in another of Blender's windows."""
+        self._place = place
 
     @property
     def view(self) -> tuple[bpy.types.Area, bpy.types.Region]:
@@ -54,11 +65,11 @@ class Stage:
 
     mouse = (600, 400)
 
-    def move(self, at: tuple[float, float]) -> Iterator[None]:
+    def move(self, at: tuple[float, float], seconds: float = PAUSE) -> Iterator[float]:
         """Move the mouse to a place in the window, pixels from the lower left."""
         self.mouse = (int(at[0]), int(at[1]))
         self.event("MOUSEMOVE", "NOTHING")
-        yield
+        yield seconds
 
     def tap(self, type: str, **modifiers: bool) -> Iterator[None]:
         """Press and release a key or a button where the mouse is."""
@@ -103,6 +114,56 @@ class Stage:
         flat = location_3d_to_region_2d(region, space.region_3d, Vector(world))
         return region.x + flat.x, region.y + flat.y
 
+    def button(self, what: str, region: str = "UI", area: str = "VIEW_3D") -> Iterator[None]:
+        """Look for a button by what the button under the mouse does: its place is returned by `yield from`.
+
+        what: an operator, like `scanpick.grow_mask`, or the end of a property's path, like `.threshold`.
+        """
+        found = max((a for a in self.window.screen.areas if a.type == area), key=lambda a: a.width * a.height)
+        where = next(r for r in found.regions if r.type == region)
+        places = [
+            (where.x + where.width * across, where.y + where.height - down)
+            for across in (0.3, 0.75, 0.9)
+            for down in range(8, where.height - 4, ROW)
+        ]
+        before = places[0]
+        for place in [*self._seen.get(what, ()), *places]:
+            yield from self.move(place, GLANCE)
+            if what in self._under_mouse(found, where):
+                for sure in (place, before):  # a busy Blender may still tell what was under the mouse before
+                    yield from self.move(sure)
+                    if what in self._under_mouse(found, where):
+                        self._seen[what] = [sure]
+                        return sure
+            before = place
+        raise AssertionError(f"there is no button for {what}")
+
+    def _under_mouse(self, area: bpy.types.Area, region: bpy.types.Region) -> str:
+        """What the button under the mouse does: its operator's call, or its property's path."""
+        manager = bpy.context.window_manager
+        manager.clipboard = ""
+        with bpy.context.temp_override(window=self.window, area=area, region=region):
+            if bpy.ops.ui.copy_python_command_button.poll():
+                bpy.ops.ui.copy_python_command_button()
+            elif bpy.ops.ui.copy_data_path_button.poll():
+                bpy.ops.ui.copy_data_path_button(full_path=True)
+        return manager.clipboard
+
+    def press(self, what: str, **where: str) -> Iterator[None]:
+        """Find a button and click on it."""
+        place = yield from self.button(what, **where)
+        yield from self.click(place)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> Iterator[None]:
+        """Pull with the left button held, in a few steps."""
+        yield from self.move(start)
+        self.event("LEFTMOUSE", "PRESS")
+        yield
+        for share in (0.1, 0.4, 0.7, 1.0):
+            yield from self.move([a + share * (b - a) for a, b in zip(start, end, strict=True)])
+        self.event("LEFTMOUSE", "RELEASE")
+        yield
+
     def middle(self) -> tuple[float, float]:
         """The middle of the viewport."""
         _, region = self.view
@@ -115,9 +176,9 @@ class Stage:
             yield
 
     def write(self, text: str) -> Iterator[None]:
-        """Type a text of letters and blanks."""
+        """Type a text of letters, digits and blanks."""
         for letter in text:
-            key = "SPACE" if letter == " " else letter.upper()
+            key = KEYS.get(letter, letter.upper())
             self.window.event_simulate(type=key, value="PRESS", unicode=letter, x=self.mouse[0], y=self.mouse[1])
             self.event(key, "RELEASE")
             yield
@@ -174,7 +235,7 @@ def run(scene: str, stage: Stage) -> None:
         try:
             if time.monotonic() - started > LIMIT and not failed:
                 raise AssertionError(f"the scene was not over after {LIMIT:g} s")
-            next(steps[0])
+            return next(steps[0]) or PAUSE
         except StopIteration:
             finish(failed[0] if failed else "")
             return None
@@ -182,7 +243,6 @@ def run(scene: str, stage: Stage) -> None:
             failed.append(traceback.format_exc())
             steps[0] = stage.shot("failure")
             return PAUSE
-        return PAUSE
 
     bpy.app.timers.register(step, first_interval=1.5, persistent=True)
 

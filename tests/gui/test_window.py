@@ -1,5 +1,9 @@
 """What an artist does in Blender's window, by simulated mouse and keys; see the scene_*.py beside this file."""
 
+import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +31,19 @@ def test_click_tool_in_object_mode(play, sphere_address):
     assert facts["objects"] == ["Object 1", "Object 2"]
 
 
+def test_finishing_panel(play, sphere_address):
+    facts = play("scene_finish", sphere_address)
+    assert facts["threshold_takes_away"] and facts["threshold_undone"] == 0.5
+    assert facts["grown"] and facts["shrunk"]
+    assert facts["filled"] and facts["kept_connected"]
+    assert facts["view_moved"]
+
+
+def test_one_scan_in_two_windows(play, sphere_address):
+    facts = play("scene_windows", sphere_address)
+    assert facts["clicks"] == 4
+
+
 def sample_room(out: Path) -> None:
     """The demo's room as an artist has it, without labels, and the labels that a person sees."""
     scan = read_scan(SAMPLE)
@@ -42,3 +59,36 @@ def test_ten_objects_of_a_room_clicked_out_saved_reopened_and_exported(play, net
     assert facts["names"] == [f"Object {number}" for number in range(1, 11)]
     assert len(facts["files"]) == 10
     assert np.mean([curve[-1] for curve in facts["curves"]]) >= 0.6, facts["curves"]
+
+
+def labelled_room(out: Path) -> None:
+    """The room with its labels, and the labels that a person sees."""
+    shutil.copy(SAMPLE, out / "room.ply")
+    np.save(out / "labels.npy", read_scan(SAMPLE).instance)
+
+
+def test_a_study_is_recorded_and_replayed(play, network_address, tmp_path):
+    facts = play("scene_study", network_address, labelled_room)
+    assert facts["clicks"] == [2, 5]
+    summary = tmp_path / "summary.json"
+    command = [sys.executable, "-m", "inference_server", "evaluate", "--replay", facts["session"], "--json", summary]
+    command += ["--voxel-size", "0.1"]  # coarse, since it is for the figures' being there
+    done = subprocess.run(command, cwd=SAMPLE.parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (session,) = json.loads(summary.read_text())["sessions"]
+    assert [row["clicks"] for row in session["objects"]] == [2, 5], session
+    assert all(0 < row[side][-1] <= 1 for row in session["objects"] for side in ("human", "simulator")), session
+
+
+def unlabelled_room_and_labels(out: Path) -> None:
+    """The room without labels, and a file with them."""
+    sample_room(out)
+    shutil.copy(SAMPLE, out / "labels.ply")
+    np.save(out / "labels.npy", read_scan(SAMPLE).instance)
+
+
+def test_labels_of_a_file_become_objects(play, installed_server, sphere_address):
+    facts = play("scene_labels", sphere_address, unlabelled_room_and_labels)
+    truth = read_scan(SAMPLE)
+    assert facts["objects"] == len(np.unique(truth.instance[truth.instance >= 0]))
+    assert facts["same"] and "sofa" in facts["names"]
