@@ -4,7 +4,7 @@ import bpy
 from scene_artist import click_object, look_down, open_scan
 
 SEED = "123"  # asks for the two sofas first
-CLICKS = (2, 5)  # of the first object and of the second
+CLICKS = (2, 5)  # at most, of the first object and of the second: where no error is seen any more, none is clicked
 
 
 def choose_seed(stage):
@@ -38,7 +38,7 @@ def play(stage):
         target = labels == recording.task
         yield from stage.shot(f"{place + 2}_task")
         curve = yield from click_object(stage, target, recording.number, clicks, good=1.1)
-        assert len(curve) == clicks, f"only {len(curve)} clicks found a place"
+        assert len(curve) >= 2, f"only {len(curve)} clicks found a place"
         yield from stage.press("scanpick.study_submit")
         yield from stage.until(lambda p=place: len(recording.done) == p + 1, "the submission")
         stage.facts.setdefault("curves", []).append(curve)
