@@ -19,8 +19,11 @@ BEND_SCALE = 0.1
 """1 - abs(cosine) of their normals at which a surface bends."""
 SMOOTHNESS = 3.0
 """Log-odds that it costs to part two neighbours that look alike."""
-MOST_SCORE = 2.0
+MOST_SCORE = 4.0
 """Log-odds beyond which a network that is even surer is not believed more."""
+BELIEVED = 0.25
+"""Share of what the network found that a cut must leave. A cut likes short borders, and would shrink a small thing that
+looks like its surroundings to nothing."""
 CHANGED = 0.5
 """Log-odds given to what the cut relabels: 62 %, so that a threshold can tell it from what the network is sure of."""
 
@@ -52,6 +55,7 @@ def surface_graph(table: Tensor, normals: Tensor, rgb: Tensor | None) -> Surface
 def refine(scores: Tensor, graph: SurfaceGraph, clicked: Tensor, positive: np.ndarray) -> Tensor:
     """Log-odds (V,) float32 whose signs are those of the cut; where it agrees with the scores, they stay.
 
+    Where hardly anything is left of what the network found (BELIEVED), all of them stay.
     clicked: (K,) voxels that are held to their labels positive (K,) bool, the later one winning.
     """
     leaning = scores.float().cpu().numpy().astype(np.float64)
@@ -61,4 +65,6 @@ def refine(scores: Tensor, graph: SurfaceGraph, clicked: Tensor, positive: np.nd
         leaning[voxel] = CERTAIN if label else -CERTAIN
     inside = torch.from_numpy(minimum_cut(graph.pairs, graph.cost, leaning)).to(scores.device)
     scores = scores.float()
+    if int(inside.sum()) < BELIEVED * int((scores > 0).sum()):
+        return scores
     return torch.where(inside, scores.clamp(min=CHANGED), scores.clamp(max=-CHANGED))

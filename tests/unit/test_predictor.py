@@ -48,7 +48,7 @@ class HungryNearestClick(NearestClick):
 def unet_weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "unet.safetensors"
-    config = ModelConfig("MinkUNetSmall", "rgb-context")
+    config = ModelConfig("MinkUNetSmall", "rgb-surface")
     save_weights(path, build_model(config).state_dict(), config)
     return path
 
@@ -120,7 +120,7 @@ def test_clicks_too_far_apart_are_refused_with_the_way_out(sphere_weights, monke
 
 def test_a_region_that_memory_is_too_small_for_is_seen_in_pieces(sphere_weights, tmp_path):
     register("hungry-nearest-click-for-tests", lambda config, engine: HungryNearestClick())
-    config = ModelConfig("hungry-nearest-click-for-tests", "rgb-context")
+    config = ModelConfig("hungry-nearest-click-for-tests", "rgb-surface")
     save_weights(tmp_path / "hungry.safetensors", NearestClick().state_dict(), config)
     positions, colors = plane(width=5.0, points=40_000)
     clicks = [click(positions, int(np.linalg.norm(positions[:, :2] - [2.5, 2.5], axis=1).argmin()))]

@@ -71,6 +71,14 @@ def test_the_later_click_wins(strip):
     assert refine(torch.zeros(80), graph, clicked, np.array([True, False]))[0] < 0
 
 
+def test_a_small_thing_that_looks_like_its_surroundings_does_not_shrink_to_nothing():
+    cells = np.stack(np.meshgrid(np.arange(30), np.arange(30), [0], indexing="ij"), -1).reshape(-1, 3)
+    graph, _, _ = graph_of(cells, None)
+    scores = torch.where(torch.from_numpy((np.abs(cells[:, :2] - 15) <= 3).all(1)), 2.0, -2.0)
+    middle = int(np.abs(cells - (15, 15, 0)).sum(1).argmin())
+    assert torch.equal(refine(scores, graph, torch.tensor([middle]), np.array([True])), scores)
+
+
 def test_scores_that_the_cut_agrees_with_stay(strip):
     graph, red = strip
     scores = torch.where(torch.from_numpy(red), 2.5, -3.5)

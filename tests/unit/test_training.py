@@ -48,7 +48,7 @@ def scans(tmp_path_factory):
 
 def config(scans, **changes):
     settings = {"steps": 8, "crops": 2, "rounds": 2, "max_voxels": 900, "warmup": 2} | changes
-    return TrainingConfig(ModelConfig("MinkUNetSmall", "rgb-context"), [Source(scans)], **settings)
+    return TrainingConfig(ModelConfig("MinkUNetSmall", "rgb-surface"), [Source(scans)], **settings)
 
 
 def test_a_group_of_crops_depends_on_nothing_but_seed_and_number(scans):
@@ -97,7 +97,7 @@ def test_paint_changes_parts_of_labelled_things_only():
 
 
 def test_a_crop_without_colours_is_all_zero_where_colour_would_be():
-    inputs = "rgb-context"
+    inputs = "rgb-surface"
     channels = torch.ones(5, input_width(inputs))
     hidden = hide_colour(inputs, channels)
     where = channel_slices(inputs)
@@ -166,7 +166,7 @@ def test_training_learns_something_and_writes_weights(scans, tmp_path):
     trainer.run(lambda step, values: figures.append(values["loss"]))
     assert len(figures) == 12 and min(figures[-4:]) < figures[0]
     state, model = read_weights(tmp_path / "weights.safetensors")
-    assert model == ModelConfig("MinkUNetSmall", "rgb-context") and len(state) > 50
+    assert model == ModelConfig("MinkUNetSmall", "rgb-surface") and len(state) > 50
 
 
 def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
@@ -198,7 +198,7 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint_is_a_sentence_and_the_last_on
     trainer.run(lambda *_: None)
     before = sha256_of(trainer.checkpoint, tmp_path / "run" / "weights.safetensors")
     text = "steps = 8\ncrops = 2\nrounds = 2\nmax_voxels = 900\nwarmup = 2\n[model]\nname = 'MinkUNetSmall'\n"
-    text += f"inputs = 'rgb-context'\n[[sources]]\nfolder = '{scans}'\n"
+    text += f"inputs = 'rgb-surface'\n[[sources]]\nfolder = '{scans}'\n"
     (tmp_path / "config.toml").write_text(text)
     code = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
     code += "runpy.run_module('inference_server', run_name='__main__')"
