@@ -150,7 +150,7 @@ class Predictor:
             )
             timing["network"] += time.perf_counter() - clock
             clock = time.perf_counter()
-            scores = refine(scores, region.graph, region.nearest_voxels(positions), positive)
+            scores = refine(scores, region.graph, *example.labels())
             timing["refinement"] += time.perf_counter() - clock
             grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
             if grown is None:

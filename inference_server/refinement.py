@@ -52,11 +52,12 @@ def surface_graph(table: Tensor, normals: Tensor, rgb: Tensor | None) -> Surface
     return SurfaceGraph(torch.stack([first, second], 1).numpy(), (SMOOTHNESS * torch.exp(-cost)).numpy())
 
 
-def refine(scores: Tensor, graph: SurfaceGraph, clicked: Tensor, positive: np.ndarray) -> Tensor:
+def refine(scores: Tensor, graph: SurfaceGraph, clicked: Tensor, positive: Tensor | np.ndarray) -> Tensor:
     """Log-odds (V,) float32 whose signs are those of the cut; where it agrees with the scores, they stay.
 
     Where hardly anything is left of what the network found (BELIEVED), all of them stay.
-    clicked: (K,) voxels that are held to their labels positive (K,) bool, the later one winning.
+    clicked: (K,) voxels that are held to their labels positive (K,), true or 1 for the object,
+    the later one winning.
     """
     leaning = scores.float().cpu().numpy().astype(np.float64)
     leaning = np.clip(leaning, -MOST_SCORE, MOST_SCORE)

@@ -205,10 +205,6 @@ class Region:
         """Which voxels touch, and how alike they are."""
         return surface_graph(self._table, self.normals, self.rgb)
 
-    def nearest_voxels(self, positions: np.ndarray) -> torch.Tensor:
-        """The voxel (K,) nearest to each place (K, 3) in scan coordinates."""
-        return torch.cdist(self.locate(positions), self.points.xyz).argmin(1)
-
     def to_points(self, scores: torch.Tensor) -> torch.Tensor:
         """Per-voxel log-odds (V,) float interpolated to the region's points (M,); see Interpolation."""
         return self._interpolation(scores)
