@@ -26,8 +26,10 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "xyz-context": ("offset", "click_cubes", "click_distance", "click_height"),
     "xyz-surface": ("offset", "click_cubes", "click_distance", "click_height", "level", "click_plane"),
 }
+for _inputs in ("rgb-surface", "xyz-surface"):
+    INPUTS[_inputs.replace("surface", "feedback")] = (*INPUTS[_inputs], "previous")
 """Input configurations by name. `rgb` is that of InterObject3D's released weights, `xyzrgb` the paper's C = 6,
-`xyz` its C = 3 for scans without colour; the `-context` and `-surface` ones are ours."""
+`xyz` its C = 3 for scans without colour; the `-context`, `-surface` and `-feedback` ones are ours."""
 
 _WIDTHS = {
     "rgb": 3,
@@ -39,6 +41,7 @@ _WIDTHS = {
     "click_colour": 2,
     "level": 1,
     "click_plane": 4,
+    "previous": 2,
 }
 _COLOUR_GROUPS = ("rgb", "click_colour")
 _REACHES = (0.3, 1.2)
@@ -81,6 +84,11 @@ def uses_normals(inputs: str) -> bool:
     return "level" in INPUTS[inputs]
 
 
+def uses_previous(inputs: str) -> bool:
+    """Whether a configuration is told the answer to the clicks before the newest one."""
+    return "previous" in INPUTS[inputs]
+
+
 def hide_colour(inputs: str, channels: Tensor) -> Tensor:
     """The channels (N, C) of an input configuration with all that comes of colour set to zero."""
     channels = channels.clone()
@@ -97,10 +105,12 @@ def encode_inputs(
     clicks: ClickTensors,
     voxel_size: float,
     normals: Tensor | None = None,
+    previous: Tensor | None = None,
 ) -> Tensor:
     """Channels (N, C) float32 for points xyz (N, 3) in metres, rgb (N, 3) in [0, 1] or None, in the order of INPUTS.
 
-    Voxels are floor(xyz / voxel_size); normals: (N, 3), signs arbitrary. Raises ValueError where a configuration that
+    Voxels are floor(xyz / voxel_size); normals: (N, 3), signs arbitrary; previous: (N,) log-odds of the answer to the
+    clicks before the newest one, None where there was none. Raises ValueError where a configuration that
     needs colours or normals gets none.
     """
     if uses_colour(inputs) and rgb is None:
@@ -114,6 +124,8 @@ def encode_inputs(
             channels.append(rgb)
         elif group == "xyz":
             channels.append(xyz)
+        elif group == "previous":
+            channels.append(_previous_channels(previous, xyz))
         elif group == "level":
             channels.append(normals[:, 2:].abs())
         elif group == "offset":
@@ -155,6 +167,14 @@ def _sign_channels(
         if "click_plane" in groups:
             channels["click_plane"] = _plane_channels(delta, distances, normals)
     return channels
+
+
+def _previous_channels(previous: Tensor | None, xyz: Tensor) -> Tensor:
+    """(N, 2): the last mask as 1 and -1, and how sure it was; all zero where there was none."""
+    if previous is None:
+        return xyz.new_zeros(len(xyz), 2)
+    previous = previous.to(xyz)
+    return torch.stack([torch.where(previous > 0, 1.0, -1.0), torch.tanh(previous / 2)], 1)
 
 
 def _plane_channels(delta: Tensor, distances: Tensor, normals: Tensor) -> Tensor:

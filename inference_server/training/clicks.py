@@ -19,13 +19,15 @@ _EROSIONS = 12
 
 @dataclass
 class Interaction:
-    """One crop's object under way: indices (K,) of the clicked voxels of the crop, and their signs."""
+    """One crop's object under way: indices (K,) of the clicked voxels of the crop, their signs, and the log-odds (V,)
+    of the last answer, None before the first."""
 
     crop: Crop
     target: int
     limit: int
     clicked: list[int] = field(default_factory=list)
     positive: list[bool] = field(default_factory=list)
+    previous: Tensor | None = None
 
     @property
     def truth(self) -> Tensor:

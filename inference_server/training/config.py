@@ -19,7 +19,8 @@ class TrainingConfig:
     each time; the learning rate (AdamW) warms up, stays, and falls linearly to zero over the last `cooldown` share.
 
     large: share of groups that have one crop of crops x max_voxels instead; structure: share of crops cut for walls,
-    floors and ceilings.
+    floors and ceilings; cut: whether clicks correct the mask after the minimum cut, as an artist's do, instead of the
+    network's own.
     """
 
     model: ModelConfig
@@ -30,6 +31,7 @@ class TrainingConfig:
     max_voxels: int = 11000
     large: float = 0.0
     structure: float = 0.15
+    cut: bool = False
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup: int = 200

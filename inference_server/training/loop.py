@@ -4,6 +4,7 @@ import json
 import pickle
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from ..devices import choose_device, choose_dtype
 from ..errors import UserError
 from ..files import replacing
 from ..models.checkpoints import save_weights
-from ..models.inputs import encode_inputs, hide_colour, uses_colour
+from ..models.inputs import encode_inputs, hide_colour, uses_colour, uses_normals
 from ..models.points import Points
 from ..models.registry import build_model
+from ..refinement import SurfaceGraph, refine, surface_graph
 from ..sparse.kernel_maps import neighbour_table
 from ..sparse.normals import surface_normals
 from . import clicks
@@ -40,9 +42,23 @@ class Batch:
         xyz = torch.cat([crop.xyz for crop in crops])
         cells = torch.cat([batch.unsqueeze(1), torch.floor(xyz / 0.05).to(torch.int64)], 1)
         self.neighbours = neighbour_table(cells.to(torch.int32), 3)
-        self.normals = surface_normals(self.neighbours, xyz)
+        self._xyz = xyz
         self.points = Points(xyz.to(device), batch.to(device))
         self.labelled = torch.cat([crop.instance >= 0 for crop in crops])
+
+    @cached_property
+    def normals(self) -> Tensor:
+        """(V, 3) float32 unit normals of the surfaces, signs arbitrary, on the CPU."""
+        return surface_normals(self.neighbours, self._xyz)
+
+    @cached_property
+    def graphs(self) -> list[SurfaceGraph]:
+        """Each crop's graph for the minimum cut, in its own rows."""
+        graphs = []
+        for crop, rows in zip(self.crops, self.rows, strict=True):
+            table = (self.neighbours[rows] - rows.start).clamp(max=len(crop.xyz))
+            graphs.append(surface_graph(table, self.normals[rows], crop.rgb))
+        return graphs
 
 
 class Trainer:
@@ -121,11 +137,13 @@ class Trainer:
             self.optimizer.step()
             self._update_average(self.step + round_)
             losses.append(float(loss.detach()))
-            predicted = (logits[:, 1] > logits[:, 0]).cpu()
+            answers = self._answers(batch, objects, (logits[:, 1] - logits[:, 0]).detach().float().cpu())
+            predicted = torch.cat(answers) > 0
             depth = clicks.erosion_depth(predicted & ~truth & batch.labelled, batch.neighbours)
             depth += clicks.erosion_depth(truth & ~predicted, batch.neighbours)
             for i, rows in enumerate(batch.rows):
                 scores.append((len(objects[i].clicked), _iou(predicted[rows], truth[rows])))
+                objects[i].previous = answers[i]
                 done = len(objects[i].clicked) >= objects[i].limit
                 if done or not clicks.correct(objects[i], predicted[rows], depth[rows], rng):
                     targets = crops[i].targets
@@ -138,24 +156,34 @@ class Trainer:
                 figures[f"iou@{k}"] = float(np.mean(at_k))
         return figures
 
+    def _answers(self, batch: Batch, objects: list[clicks.Interaction], scores: Tensor) -> list[Tensor]:
+        """Log-odds of each crop's voxels that the next click corrects; scores (V,): what the network said."""
+        parts = [scores[rows] for rows in batch.rows]
+        if not self.config.cut:
+            return parts
+        return [
+            refine(part, graph, torch.tensor(o.clicked), torch.tensor(o.positive))
+            for part, graph, o in zip(parts, batch.graphs, objects, strict=True)
+        ]
+
     def _begin(self, batch: Batch, i: int, target: int, rng: np.random.Generator) -> clicks.Interaction:
         mask = torch.zeros(len(batch.labelled), dtype=torch.bool)
         mask[batch.rows[i]] = batch.crops[i].instance == target
         return clicks.begin(batch.crops[i], target, clicks.erosion_depth(mask, batch.neighbours)[batch.rows[i]], rng)
 
     def _features(self, batch: Batch, objects: list[clicks.Interaction]) -> Tensor:
-        parts = [
-            self._crop_features(crop, interaction, batch.normals[rows])
-            for crop, interaction, rows in zip(batch.crops, objects, batch.rows, strict=True)
-        ]
+        flat = [None] * len(objects)
+        normals = [batch.normals[rows] for rows in batch.rows] if uses_normals(self.config.model.inputs) else flat
+        parts = [self._crop_features(*each) for each in zip(batch.crops, objects, normals, strict=True)]
         return torch.cat(parts).to(self.device, self.dtype)
 
-    def _crop_features(self, crop: Crop, interaction: clicks.Interaction, normals: Tensor) -> Tensor:
+    def _crop_features(self, crop: Crop, interaction: clicks.Interaction, normals: Tensor | None) -> Tensor:
         model = self.config.model
         coloured = uses_colour(model.inputs)
         rgb = torch.zeros_like(crop.xyz) if coloured and crop.rgb is None else crop.rgb
         tensors = interaction.tensors()
-        features = encode_inputs(model.inputs, crop.xyz, rgb, tensors, model.voxel_size, normals)
+        previous = interaction.previous
+        features = encode_inputs(model.inputs, crop.xyz, rgb, tensors, model.voxel_size, normals, previous)
         return hide_colour(model.inputs, features) if coloured and crop.rgb is None else features
 
     @torch.no_grad()
