@@ -47,7 +47,8 @@ class Example:
     """An object's clicks on one region.
 
     points: the region's voxels, (V, 3); rgb: (V, 3) float32 in [0, 1] or None; inputs: key of INPUTS;
-    dtype: what the network computes in; normals: (V, 3) float32, where the inputs need them.
+    dtype: what the network computes in; normals: (V, 3) float32, where the inputs need them; previous: (V,) log-odds of
+    the answer before the newest click, where the inputs need it and there was one.
     """
 
     points: Points
@@ -56,11 +57,14 @@ class Example:
     inputs: str
     dtype: torch.dtype
     normals: Tensor | None = None
+    previous: Tensor | None = None
 
     def features(self, shown: Tensor | None = None) -> Tensor:
         """The network's input (V, C); shown: (K,) bool, the clicks that it sees, all where left out."""
         clicks = self.clicks if shown is None else ClickTensors(self.clicks.xyz[shown], self.clicks.positive[shown])
-        channels = encode_inputs(self.inputs, self.points.xyz, self.rgb, clicks, TRAINED_VOXEL, self.normals)
+        channels = encode_inputs(
+            self.inputs, self.points.xyz, self.rgb, clicks, TRAINED_VOXEL, self.normals, self.previous
+        )
         return channels.to(self.dtype)
 
     def labels(self) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 COLOUR_REACH = 0.25
 """Colour difference (Euclidean, RGB in [0, 1]) at which a neighbouring voxel's say in a label is down to 1/e."""
-CERTAIN = math.log(2 * 255)
-"""Log-odds beyond which a probability in steps of 1/255 is 0 or 1; only points with less around are interpolated."""
+CERTAIN = math.log(0.98 / 0.02)
+"""Log-odds beyond which a voxel is sure of its label, 98 %; only points with less around are interpolated."""
 _POINTS_AT_ONCE = 16_384
 """Points whose weights are worked out together: what they need stays in a CPU's cache (measured)."""
 

@@ -1,5 +1,6 @@
 """From clicks to a mask, in one call: usable from a Python prompt, a script or the server."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ import torch
 from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, network_scores
 from .devices import choose_device, choose_dtype
 from .errors import UserError
+from .history import Answer, Answers
 from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
-from .models.inputs import ClickTensors, uses_colour, uses_normals
+from .models.inputs import ClickTensors, uses_colour, uses_normals, uses_previous
 from .models.minkunet import MinkUNet
 from .pieces import release_memory, run_or_cut
 from .refinement import refine
@@ -34,6 +36,8 @@ MAX_REGION_VOXELS = 150_000
 """How far a region grows after its object; clicks themselves may ask for MAX_CLICKED_VOXELS."""
 MAX_CLICKED_VOXELS = 600_000
 MAX_GROWTH = 4
+STEP = math.ceil(MARGIN / (TILE * TRAINED_VOXEL))
+"""Tiles by which a region grows; where the scan ends that near, it is taken to its end from the first."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,18 @@ class _Network:
     inputs: str
     file: Path
     importance: dict[str, torch.Tensor] | None = None
+
+
+class _Clock:
+    """Adds the seconds since its last lap to a stage of `timing`."""
+
+    def __init__(self, timing: dict[str, float]):
+        self._timing, self._since = timing, time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._timing[stage] = self._timing.get(stage, 0.0) + now - self._since
+        self._since = now
 
 
 class Predictor:
@@ -81,7 +97,7 @@ class Predictor:
         self.weights, self.engine, self.device = weights, engine, str(self._torch_device)
         self._adapt, self._adaptation = adapt, adaptation
         self._networks: dict[str | Path, _Network] = {}
-        self._regions = RegionCache()
+        self._regions, self._answers = RegionCache(), Answers()
         self._scene: Scene | None = None
         network = self._network_for(coloured=True)
         if adapt:
@@ -117,6 +133,7 @@ class Predictor:
     def release_memory(self) -> None:
         """Forget what is kept for the next click only."""
         self._regions.clear()
+        self._answers.clear()
         release_memory()
 
     def predict_on(self, scene: Scene, clicks: Sequence[Click], adapt: bool | None = None) -> Prediction:
@@ -132,33 +149,11 @@ class Predictor:
             return Prediction(mask, probabilities)
         network = self._network_for(scene.colors is not None)
         adapting = self._adapt if adapt is None else adapt
-        timing = dict.fromkeys(("region", "adaptation", "network", "refinement", "vertices"), 0.0)
-        parameters = {}
-        if adapting:
-            clock = time.perf_counter()
-            parameters = self._adapted(network, scene, positions, positive)
-            timing["adaptation"] = time.perf_counter() - clock
-        box = _box_around(scene, positions)
-        for growth in range(MAX_GROWTH + 1):
-            clock = time.perf_counter()
-            region = scene.region(box, self._torch_device)
-            example = self._example(network, region, positions, positive)
-            timing["region"] += time.perf_counter() - clock
-            clock = time.perf_counter()
-            scores = run_or_cut(
-                partial(network_scores, network.model, parameters=parameters), example.points, example.features()
-            )
-            timing["network"] += time.perf_counter() - clock
-            clock = time.perf_counter()
-            scores = refine(scores, region.graph, *example.labels())
-            timing["refinement"] += time.perf_counter() - clock
-            grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
-            if grown is None:
-                break
-            box = grown
+        timing = dict.fromkeys(("history", "region", "adaptation", "network", "refinement", "vertices"), 0.0)
+        previous = self._previous(network, scene, clicks, adapting)
+        timing["history"] = time.perf_counter() - started
+        region, scores = self._answer(network, scene, clicks, adapting, previous, timing)
         clock = time.perf_counter()
-        kept = region.connected(scores > 0, region.locate(positions[positive]))
-        scores = torch.where((scores > 0) & ~kept, -UNCONNECTED, scores)
         at_points = torch.sigmoid(region.to_points(scores))
         steps = (at_points * 255).round_().to(torch.uint8).cpu().numpy()
         possible = np.flatnonzero(steps)
@@ -180,22 +175,91 @@ class Predictor:
         positions, positive = _check_clicks(clicks, len(scene))
         network = self._network_for(scene.colors is not None)
         region = scene.region(_box_around(scene, positions), self._torch_device)
-        return self._example(network, region, positions, positive)
+        previous = self._previous(network, scene, clicks, adapting=False)
+        return self._example(network, region, positions, positive, previous)
 
-    def _example(self, network: _Network, region: Region, positions: np.ndarray, positive: np.ndarray) -> Example:
+    def _previous(self, network: _Network, scene: Scene, clicks: Sequence[Click], adapting: bool) -> Answer | None:
+        """The answer to all clicks but the newest, where the network asks for it and one of them is positive.
+
+        It is kept from when it was given; where it is not, the clicks are gone through from the last answer that is.
+        """
+        if not uses_previous(network.inputs):
+            return None
+        known = len(clicks) - 1
+        while known and not (answer := self._answers.get(_key(scene, clicks[:known], adapting))):
+            known -= 1
+        answer = answer if known else None
+        for count in range(known + 1, len(clicks)):
+            if any(click.positive for click in clicks[:count]):
+                self._answer(network, scene, clicks[:count], adapting, answer, {})
+                answer = self._answers.get(_key(scene, clicks[:count], adapting))
+        return answer
+
+    def _answer(
+        self,
+        network: _Network,
+        scene: Scene,
+        clicks: Sequence[Click],
+        adapting: bool,
+        previous: Answer | None,
+        timing: dict[str, float],
+    ) -> tuple[Region, torch.Tensor]:
+        """The region that the object lies in, and the log-odds (V,) of its voxels; seconds by stage go into timing."""
+        positions, positive = _check_clicks(clicks, len(scene))
+        clock = _Clock(timing)
+        parameters = {}
+        if adapting:
+            parameters = self._adapted(network, scene, positions, positive, previous)
+            clock.lap("adaptation")
+        box = _box_around(scene, positions)
+        for growth in range(MAX_GROWTH + 1):
+            region = scene.region(box, self._torch_device)
+            example = self._example(network, region, positions, positive, previous)
+            clock.lap("region")
+            scores = run_or_cut(
+                partial(network_scores, network.model, parameters=parameters), example.points, example.features()
+            )
+            clock.lap("network")
+            scores = refine(scores, region.graph, *example.labels())
+            clock.lap("refinement")
+            grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
+            if grown is None:
+                break
+            box = grown
+        kept = region.connected(scores > 0, region.locate(positions[positive]))
+        scores = torch.where((scores > 0) & ~kept, -UNCONNECTED, scores)
+        if uses_previous(network.inputs):
+            self._answers.put(_key(scene, clicks, adapting), Answer.of(region.voxels, scores))
+        clock.lap("refinement")
+        return region, scores
+
+    def _example(
+        self,
+        network: _Network,
+        region: Region,
+        positions: np.ndarray,
+        positive: np.ndarray,
+        previous: Answer | None = None,
+    ) -> Example:
         clicks = ClickTensors(region.locate(positions), torch.from_numpy(positive).to(self._torch_device))
         rgb = region.rgb if uses_colour(network.inputs) else None
         normals = region.normals if uses_normals(network.inputs) else None
-        return Example(region.points, rgb, clicks, network.inputs, self._dtype, normals)
+        before = None if previous is None else previous.at(region.voxels)
+        return Example(region.points, rgb, clicks, network.inputs, self._dtype, normals, before)
 
     def _adapted(
-        self, network: _Network, scene: Scene, positions: np.ndarray, positive: np.ndarray
+        self,
+        network: _Network,
+        scene: Scene,
+        positions: np.ndarray,
+        positive: np.ndarray,
+        previous: Answer | None,
     ) -> dict[str, torch.Tensor]:
         """Parameters that follow the clicks around the newest one; a square of one size bounds time and memory."""
         box = _box_around(scene, positions[-1:], LEARNT_REGION, LEARNT_REGION / 2)
         inside = box.contains((positions[:, :2] - scene.origin[:2]) / scene.tile_size)
         region = scene.region(box, self._torch_device)
-        example = self._example(network, region, positions[inside], positive[inside])
+        example = self._example(network, region, positions[inside], positive[inside], previous)
         return follow_clicks(network.model, example, self._importance_of(network), self._adaptation)
 
     def _network_for(self, coloured: bool) -> _Network:
@@ -226,6 +290,11 @@ class Predictor:
         return network.importance
 
 
+def _key(scene: Scene, clicks: Sequence[Click], adapting: bool) -> tuple:
+    """What an answer is known by."""
+    return scene.key, tuple(clicks), adapting
+
+
 def _check_clicks(clicks: Sequence[Click], points: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions (K, 3) float64 and signs (K,) bool of a click list that makes sense."""
     if not clicks:
@@ -251,7 +320,7 @@ def _box_around(scene: Scene, positions: np.ndarray, edge: float = REGION, margi
     if (last <= limits_low).any() or (first >= limits_high).any():
         raise UserError("There are no scan points near the click; click on the scan itself.")
     first, last = np.maximum(first, limits_low), np.minimum(last, limits_high)
-    box = TileBox(int(first[0]), int(first[1]), int(last[0]), int(last[1]))
+    box = scene.filled_out(TileBox(*first.tolist(), *last.tolist()), STEP)
     voxels = scene.voxels_inside(box)
     if voxels > MAX_CLICKED_VOXELS:
         raise UserError(
@@ -271,17 +340,16 @@ def _grow(scene: Scene, region: Region, mask: torch.Tensor) -> TileBox | None:
     frame = (region.frame[:2] - scene.origin[:2]) * region.scale
     low, high = (inside[:, :2].amin(0).cpu().numpy() + frame), (inside[:, :2].amax(0).cpu().numpy() + frame)
     tile = TILE * TRAINED_VOXEL
-    step = int(np.ceil(MARGIN / tile))
     limits_low, limits_high = scene.tiles.min(0), scene.tiles.max(0) + 1
     x0, y0, x1, y1 = box.x0, box.y0, box.x1, box.y1
     if low[0] < x0 * tile + rim:
-        x0 = max(x0 - step, int(limits_low[0]))
+        x0 = max(x0 - STEP, int(limits_low[0]))
     if low[1] < y0 * tile + rim:
-        y0 = max(y0 - step, int(limits_low[1]))
+        y0 = max(y0 - STEP, int(limits_low[1]))
     if high[0] > x1 * tile - rim:
-        x1 = min(x1 + step, int(limits_high[0]))
+        x1 = min(x1 + STEP, int(limits_high[0]))
     if high[1] > y1 * tile - rim:
-        y1 = min(y1 + step, int(limits_high[1]))
+        y1 = min(y1 + STEP, int(limits_high[1]))
     grown = TileBox(x0, y0, x1, y1)
     if grown == box:
         return None

@@ -133,6 +133,16 @@ class Scene:
         tiles = self.tiles_inside(box)
         return int((self.tile_starts[tiles + 1] - self.tile_starts[tiles]).sum())
 
+    def filled_out(self, box: TileBox, step: int) -> TileBox:
+        """A box taken to where the scan ends beside it, on each side where that is less than `step` tiles away."""
+        sides = [box.x0, box.y0, box.x1, box.y1]
+        for side, (axis, outwards) in enumerate([(0, -1), (1, -1), (0, 1), (1, 1)]):
+            across = self.tiles[:, 1 - axis]
+            beside = self.tiles[(across >= sides[1 - axis]) & (across < sides[3 - axis]), axis]
+            beyond = [sides[side] + n * outwards - (outwards < 0) for n in range(step)]
+            sides[side] += next((n for n in range(step) if beyond[n] not in beside), 0) * outwards
+        return TileBox(*sides)
+
     def runs_inside(self, box: TileBox) -> list[tuple[int, int]]:
         """Ranges of voxels that make up a box: tiles of the same x and neighbouring y stand together."""
         tiles = self.tiles_inside(box)
@@ -146,7 +156,7 @@ class Region:
 
     frame: (3,) float64 scan coordinates of the region's zero (the middle in x and y, the lowest voxel in z).
     indices: (M,) the given index of each of its points; xyz: (M, 3) float32 the points in voxels;
-    points: one per voxel, the mean of its points.
+    points: one per voxel, the mean of its points; voxels: (V,) their numbers in the scan, ascending.
     """
 
     def __init__(self, scene: Scene, box: TileBox, device: torch.device):
@@ -157,6 +167,7 @@ class Region:
         slices = [slice(scene.starts[first], scene.starts[stop]) for first, stop in runs]
         counts = np.concatenate([np.diff(scene.starts[first : stop + 1]) for first, stop in runs])
         first = np.append(0, np.cumsum(counts)[:-1])
+        self.voxels = np.concatenate([np.arange(*run, dtype=np.int32) for run in runs])
         self.indices = np.concatenate([scene.order[part] for part in slices])
         xyz = np.concatenate([scene.points[part] for part in slices])
         cells = _cells(xyz[first], scene.voxel_size)

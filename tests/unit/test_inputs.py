@@ -14,11 +14,11 @@ NORMALS = torch.cat([torch.tensor([[0.0, 0, -1]]).expand(len(FLOOR), 3), torch.t
 RGB = torch.full((len(XYZ), 3), 0.5)
 
 
-def encoded(*clicks, inputs="rgb-surface", rgb=RGB, normals=NORMALS):
+def encoded(*clicks, inputs="rgb-surface", rgb=RGB, normals=NORMALS, previous=None):
     """Channels by group for clicks given as (x, y, z, positive)."""
     places = torch.tensor([click[:3] for click in clicks]).float().reshape(-1, 3)
     tensors = ClickTensors(places, torch.tensor([click[3] for click in clicks], dtype=torch.bool))
-    channels = encode_inputs(inputs, XYZ, rgb, tensors, VOXEL, normals)
+    channels = encode_inputs(inputs, XYZ, rgb, tensors, VOXEL, normals, previous)
     assert channels.shape == (len(XYZ), input_width(inputs)) and torch.isfinite(channels).all()
     return {group: channels[:, where] for group, where in channel_slices(inputs).items()}
 
@@ -77,3 +77,15 @@ def test_what_a_configuration_needs_and_does_not_get_is_an_error():
         encoded((1.0, 0.5, 0.0, True), rgb=None)
     with pytest.raises(ValueError, match="needs normals"):
         encoded((1.0, 0.5, 0.0, True), normals=None)
+
+
+def test_the_last_answer_is_told_as_a_mask_and_how_sure_it_was():
+    scores = torch.full((len(XYZ),), -8.0)
+    scores[:10], scores[10] = 8.0, 0.1
+    told = encoded((0.5, 0.5, 0.025, True), inputs="rgb-feedback", previous=scores)["previous"]
+    assert told[:11, 0].eq(1).all() and told[11:, 0].eq(-1).all()
+    assert told[:10, 1].min() > 0.99 and 0 < told[10, 1] < 0.1 and told[11:, 1].max() < -0.99
+
+
+def test_without_a_last_answer_nothing_is_told():
+    assert not encoded((0.5, 0.5, 0.025, True), inputs="rgb-feedback")["previous"].any()

@@ -1,0 +1,70 @@
+"""What was answered to the clicks before the newest one.
+
+An artist clicks on what is wrong with the mask they see; what they leave alone is less wrong. A network that is told
+its last answer can keep it there, instead of deciding anew about everything.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+OUTSIDE = -8.0
+"""Log-odds of what the last answer did not look at: it was not in the mask."""
+HISTORY_BYTES = 64_000_000
+"""Memory for answers of all scans of a predictor together."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Log-odds of a part of a scan: voxels (V,) integers, their numbers in the scan, ascending; scores (V,) float16."""
+
+    voxels: np.ndarray
+    scores: Tensor
+
+    @classmethod
+    def of(cls, voxels: np.ndarray, scores: Tensor) -> "Answer":
+        """In half precision, so that an answer that is kept and one that is worked out anew are the same."""
+        return cls(voxels, scores.to(torch.float16))
+
+    @property
+    def bytes(self) -> int:
+        return self.voxels.nbytes + 2 * len(self.scores)
+
+    def at(self, voxels: np.ndarray) -> Tensor:
+        """Log-odds (W,) float32 of other voxels of the scan (W,), ascending; OUTSIDE where nothing is known."""
+        place = np.minimum(np.searchsorted(self.voxels, voxels), len(self.voxels) - 1)
+        known = torch.from_numpy(self.voxels[place] == voxels).to(self.scores.device)
+        scores = self.scores[torch.from_numpy(place).to(self.scores.device)].float()
+        return torch.where(known, scores, OUTSIDE)
+
+
+class Answers:
+    """The answers of last, by key, up to so many bytes; the newest always."""
+
+    def __init__(self, most_bytes: int = HISTORY_BYTES):
+        self._most_bytes, self._bytes = most_bytes, 0
+        self._answers: OrderedDict[tuple, Answer] = OrderedDict()
+
+    def get(self, key: tuple) -> Answer | None:
+        """The answer kept under a key, None where there is none (any more)."""
+        if key not in self._answers:
+            return None
+        self._answers.move_to_end(key)
+        return self._answers[key]
+
+    def put(self, key: tuple, answer: Answer) -> None:
+        """Keep an answer."""
+        if key in self._answers:
+            self._bytes -= self._answers.pop(key).bytes
+        self._answers[key] = answer
+        self._bytes += answer.bytes
+        while len(self._answers) > 1 and self._bytes > self._most_bytes:
+            self._bytes -= self._answers.popitem(last=False)[1].bytes
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._answers.clear()
+        self._bytes = 0

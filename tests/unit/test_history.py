@@ -1,0 +1,117 @@
+"""The answer to the clicks before: what is kept of it, and that a network is told it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from inference_server.history import OUTSIDE, Answer, Answers
+from inference_server.models.checkpoints import save_weights
+from inference_server.models.inputs import channel_slices
+from inference_server.models.registry import ModelConfig, register
+from inference_server.predictor import Predictor
+from inference_server.wire.protocol import Click
+
+
+def answer(first, scores):
+    return Answer.of(np.arange(first, first + len(scores), dtype=np.int32), torch.tensor(scores))
+
+
+class TestAnswer:
+    def test_it_is_found_again_at_the_same_voxels(self):
+        kept = answer(10, [1.5, -2.0, 0.25])
+        assert kept.at(kept.voxels).tolist() == [1.5, -2.0, 0.25]
+
+    def test_other_voxels_were_not_in_the_mask(self):
+        assert answer(10, [1.5, -2.0]).at(np.array([3, 11, 12, 400])).tolist() == [OUTSIDE, -2.0, OUTSIDE, OUTSIDE]
+
+
+class TestAnswers:
+    def test_the_ones_asked_for_longest_ago_go_first(self):
+        kept = Answers(most_bytes=2 * answer(0, [0.0] * 100).bytes)
+        for name in "ab":
+            kept.put((name,), answer(0, [0.0] * 100))
+        assert kept.get(("a",))
+        kept.put(("c",), answer(0, [0.0] * 100))
+        assert kept.get(("a",)) and kept.get(("c",)) and kept.get(("b",)) is None
+
+    def test_the_newest_is_kept_however_large(self):
+        kept = Answers(most_bytes=10)
+        kept.put(("a",), answer(0, [0.0] * 100))
+        assert kept.get(("a",))
+
+    def test_an_answer_put_twice_counts_once(self):
+        kept = Answers(most_bytes=2 * answer(0, [0.0] * 100).bytes)
+        for name in ("a", "b", "b", "b"):
+            kept.put((name,), answer(0, [0.0] * 100))
+        assert kept.get(("a",))
+
+
+class Spreading(nn.Module):
+    """Finds what lies near the positive clicks, and more of it wherever it was told of a last answer."""
+
+    asked = 0
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(20.0))
+
+    def forward(self, points, features):
+        Spreading.asked += 1
+        where = channel_slices("rgb-feedback")
+        nearness = features[:, where["click_distance"].start + 1].float()
+        told = features[:, where["previous"]].float()
+        score = self.gain * (nearness - 0.6) + 4 * (told[:, 0] > 0) + told[:, 1]
+        return torch.stack([-score, score], 1)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    register("spreading-for-tests", lambda config, engine: Spreading())
+    path = tmp_path_factory.mktemp("weights") / "spreading.safetensors"
+    save_weights(path, Spreading().state_dict(), ModelConfig("spreading-for-tests", "rgb-feedback"))
+    return path
+
+
+@pytest.fixture
+def predictor(weights):
+    rng = np.random.default_rng(0)
+    positions = np.column_stack([rng.uniform(0, 6, (40_000, 2)), rng.normal(0, 0.003, 40_000)]).astype(np.float32)
+    predictor = Predictor(weights, "cpu")
+    predictor.set_scene(positions, np.full((40_000, 3), 128, np.uint8))
+    return predictor
+
+
+CLICKS = [
+    Click((2.0, 3.0, 0.0), True),
+    Click((2.5, 3.0, 0.0), True),
+    Click((3.5, 3.0, 0.0), False),
+    Click((2.0, 2.0, 0.0), True),
+]
+
+
+class TestPredictor:
+    def test_a_click_corrects_the_last_answer(self, predictor):
+        alone = predictor.predict([CLICKS[0], CLICKS[0]]).mask
+        assert alone.sum() > predictor.predict([CLICKS[0]]).mask.sum()
+
+    def test_each_further_click_costs_one_pass(self, predictor):
+        for count in (1, 2, 3, 4):
+            before = Spreading.asked
+            predictor.predict(CLICKS[:count])
+            assert Spreading.asked - before == 1
+
+    def test_an_answer_depends_on_the_clicks_alone(self, predictor):
+        """Kept answers or none, other objects in between or not: the same mask."""
+        followed = [predictor.predict(CLICKS[:count]) for count in (1, 2, 3, 4)]
+        predictor.predict([Click((5.0, 5.0, 0.0), True)])
+        assert np.array_equal(predictor.predict(CLICKS[:2]).probabilities, followed[1].probabilities)
+        predictor.release_memory()
+        at_once = predictor.predict(CLICKS)
+        assert np.array_equal(at_once.mask, followed[3].mask)
+        assert np.array_equal(at_once.probabilities, followed[3].probabilities)
+
+    def test_negative_clicks_alone_have_no_answer_to_be_told(self, predictor):
+        first = predictor.predict([CLICKS[2], CLICKS[0]])
+        predictor.release_memory()
+        assert np.array_equal(predictor.predict([CLICKS[2], CLICKS[0]]).mask, first.mask)
