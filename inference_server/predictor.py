@@ -179,20 +179,23 @@ class Predictor:
         return self._example(network, region, positions, positive, previous)
 
     def _previous(self, network: _Network, scene: Scene, clicks: Sequence[Click], adapting: bool) -> Answer | None:
-        """The answer to all clicks but the newest, where the network asks for it and one of them is positive.
+        """The answer to all clicks before the newest step, where the network asks for it and one of them is positive.
 
         It is kept from when it was given; where it is not, the clicks are gone through from the last answer that is.
         """
         if not uses_previous(network.inputs):
             return None
-        known = len(clicks) - 1
-        while known and not (answer := self._answers.get(_key(scene, clicks[:known], adapting))):
-            known -= 1
-        answer = answer if known else None
-        for count in range(known + 1, len(clicks)):
-            if any(click.positive for click in clicks[:count]):
-                self._answer(network, scene, clicks[:count], adapting, answer, {})
-                answer = self._answers.get(_key(scene, clicks[:count], adapting))
+        answer, missing = None, []
+        for count in range(len(clicks) - 1, 0, -1):
+            before = clicks[:count]
+            if clicks[count].joined or not any(click.positive for click in before):
+                continue
+            if answer := self._answers.get(_key(scene, before, adapting)):
+                break
+            missing.append(before)
+        for before in reversed(missing):
+            self._answer(network, scene, before, adapting, answer, {})
+            answer = self._answers.get(_key(scene, before, adapting))
         return answer
 
     def _answer(

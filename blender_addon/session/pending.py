@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from ..scan.scan import Scan
-from ..wire.clicks import NEAR, negatives_near
+from ..wire.clicks import NEAR, in_steps
 from ..wire.protocol import Click
 from . import journal, starts
 from .state import ObjectState, ScanState
@@ -66,35 +66,40 @@ class PendingList:
 
 
 def wire_clicks(state: ScanState, number: int, scan: Scan, voxel_size: float) -> list[Click]:
-    """An object's clicks in their order, as the server wants them; before them places of the mask it started from,
-    and before those the positive clicks on other objects near by, as negative ones.
+    """An object's clicks in their order, as the server wants them: first places of the mask it started from; with each
+    press the positive clicks on other objects near it, as negative ones.
 
     voxel_size: metres.
     """
     known = state.get(number)
     if known is None:
         return []
-    own = []
-    for vertex in starts.seeds(known, scan.raw).tolist() if known.starts else ():
-        own.append(Click(scan.position(scan.raw[vertex]), True, scan.point_index(vertex)))
-    own += _clicks(known, scan)
+    steps = []
+    if known.starts:
+        seeds = starts.seeds(known, scan.raw).tolist()
+        steps.append([Click(scan.position(scan.raw[vertex]), True, scan.point_index(vertex)) for vertex in seeds])
+    steps += _steps(known, scan)
     others = [
         click
         for other in state.objects
         if other.number != number and not state.overlap
-        for click in _clicks(other, scan)
+        for step in _steps(other, scan)
+        for click in step
         if click.positive
     ]
-    return [*negatives_near(own, others, NEAR * voxel_size), *own]
+    return in_steps(filter(None, steps), others, NEAR * voxel_size)
 
 
-def _clicks(known: ObjectState, scan: Scan) -> list[Click]:
-    clicks = []
+def _steps(known: ObjectState, scan: Scan) -> list[list[Click]]:
+    """An object's clicks, press by press."""
+    steps = []
     for press in known.presses:
+        step = []
         for point in press.points:
             vertex = scan.point_index(point.vertex) if press.vertices == scan.count and point.vertex >= 0 else -1
-            clicks.append(Click(scan.position(point.position), press.positive, vertex))
-    return clicks
+            step.append(Click(scan.position(point.position), press.positive, vertex))
+        steps.append(step)
+    return steps
 
 
 def has_positive(clicks: Iterable[Click]) -> bool:

@@ -11,7 +11,7 @@ from inference_server.data.scans import Scan
 from inference_server.errors import UserError
 from inference_server.predictor import Prediction
 from inference_server.simulation import ClickSimulator
-from inference_server.wire.clicks import NEAR, negatives_near
+from inference_server.wire.clicks import NEAR, in_steps
 from inference_server.wire.protocol import Click
 
 from .metrics import iou
@@ -108,7 +108,7 @@ class SceneTrial:
     ) -> ObjectResult:
         """Click object `identity` up to `clicks` times; where no error is left the IoU carries over.
 
-        others: clicks on other objects; those near by are told as negative clicks before the object's own.
+        others: clicks on other objects; those near by are told as negative clicks with the object's own.
         """
         if self._crop is not None:
             self._view = crop_around(self._scan, identity, self._crop)
@@ -123,8 +123,8 @@ class SceneTrial:
                 break
             result.clicks.append(click)
             start = time.perf_counter()
-            told = negatives_near(result.clicks, others, NEAR * self._voxel_size)
-            prediction = self._method.predict([*told, *result.clicks])
+            steps = ([click] for click in result.clicks)
+            prediction = self._method.predict(in_steps(steps, others, NEAR * self._voxel_size))
             result.seconds.append(time.perf_counter() - start)
             mask = np.asarray(prediction.mask, bool)
             if self._cube_override:

@@ -3,7 +3,7 @@
 Measured in the evaluation (`--other-clicks`) and done by the add-on, by this one rule.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +14,19 @@ NEAR, MOST_OTHERS = 20, 8
 """Clicks of other objects that are told: at most so many, within so many voxels of the object's own."""
 
 
-def negatives_near(clicks: Sequence[Click], others: Sequence[Click], reach: float) -> list[Click]:
-    """Of clicks on other objects the MOST_OTHERS nearest within `reach` metres of an object's own, as negatives."""
-    if not clicks or not others:
-        return []
-    own = np.array([click.position for click in clicks])
-    away = np.array([np.linalg.norm(own - click.position, axis=1).min() for click in others])
-    order = [i for i in np.argsort(away, kind="stable")[:MOST_OTHERS] if away[i] <= reach]
-    return [replace(others[i], positive=False) for i in sorted(order)]
+def in_steps(steps: Iterable[Sequence[Click]], others: Sequence[Click] = (), reach: float = 0.0) -> list[Click]:
+    """An object's clicks in order: those of a step, given in one action, are joined.
+
+    A step begins with the clicks on other objects within `reach` metres of it that were not told before, as negatives,
+    MOST_OTHERS in all, the nearest first. What was told once stays where it is, so that a further step only adds.
+    """
+    clicks: list[Click] = []
+    left = dict(enumerate(others))
+    for step in steps:
+        own = np.array([click.position for click in step])
+        away = {i: float(np.linalg.norm(own - click.position, axis=1).min()) for i, click in left.items()}
+        near = sorted((i for i in left if away[i] <= reach), key=away.__getitem__)
+        still = MOST_OTHERS - (len(others) - len(left))
+        told = [replace(left.pop(i), positive=False) for i in near[:still]]
+        clicks += [replace(click, joined=place > 0) for place, click in enumerate([*told, *step])]
+    return clicks

@@ -85,11 +85,13 @@ class Click:
 
     position: metres, in the scene's own frame.
     vertex: index of the clicked vertex in the scene, -1 where only the position is known.
+    joined: whether it was given together with the click before it, and no answer lies between the two.
     """
 
     position: tuple[float, float, float]
     positive: bool
     vertex: int = -1
+    joined: bool = False
 
 
 class ProtocolError(Exception):

@@ -62,7 +62,7 @@ class Chunk:
 class Predict:
     """Asks for the mask of one object. The answer depends on nothing but the weights, the scene and this.
 
-    positions: float64 (n, 3) metres; vertices: int64 (n,), -1 = none; positive: uint8 (n,); all in clicking
+    positions: float64 (n, 3) metres; vertices: int64 (n,), -1 = none; positive, joined: uint8 (n,); all in clicking
     order.
     deadline: seconds after which an answer that has not begun is not wanted any more, or None.
     """
@@ -72,6 +72,7 @@ class Predict:
     positions: np.ndarray
     vertices: np.ndarray
     positive: np.ndarray
+    joined: np.ndarray
     voxel_size: float
     options: dict[str, Any] = field(default_factory=dict)
     probabilities: bool = False
@@ -85,14 +86,16 @@ class Predict:
             np.array([click.position for click in clicks], np.float64).reshape(-1, 3),
             np.array([click.vertex for click in clicks], np.int64),
             np.array([click.positive for click in clicks], np.uint8),
+            np.array([click.joined for click in clicks], np.uint8),
             voxel_size,
             **more,
         )
 
     @property
     def clicks(self) -> list[Click]:
-        rows = zip(self.positions.tolist(), self.positive.tolist(), self.vertices.tolist(), strict=True)
-        return [Click(tuple(position), bool(positive), vertex) for position, positive, vertex in rows]
+        arrays = (self.positions, self.positive, self.vertices, self.joined)
+        rows = zip(*(array.tolist() for array in arrays), strict=True)
+        return [Click(tuple(place), bool(positive), vertex, bool(joined)) for place, positive, vertex, joined in rows]
 
     def message(self, request: int) -> Message:
         args = {"scene": self.scene, "object": self.object_id, "voxel_size": self.voxel_size}
@@ -100,6 +103,7 @@ class Predict:
         if self.deadline is not None:
             args["deadline"] = self.deadline
         arrays = {"positions": self.positions, "vertices": self.vertices, "positive": self.positive}
+        arrays["joined"] = self.joined
         return Message(Request.PREDICT, request, args, arrays)
 
     @classmethod
@@ -108,7 +112,10 @@ class Predict:
         args = Arguments(message.args)
         positions = array_of(message, "positions", "float64", columns=3)
         vertices, positive = array_of(message, "vertices", "int64"), array_of(message, "positive", "uint8")
-        if not len(positions) == len(vertices) == len(positive):
+        joined = np.zeros(len(positive), np.uint8)  # older clients do not tell
+        if "joined" in message.arrays:
+            joined = array_of(message, "joined", "uint8")
+        if not len(positions) == len(vertices) == len(positive) == len(joined):
             raise ProtocolError(ErrorCode.BAD_REQUEST, "Clicks need as many positions as vertices and labels.")
         if not len(positions):
             raise ProtocolError(ErrorCode.BAD_REQUEST, "There is no click: click on the object first.")
@@ -125,6 +132,7 @@ class Predict:
             positions,
             vertices,
             positive,
+            joined,
             args.number("voxel_size", SMALLEST_VOXEL, LARGEST_VOXEL),
             args.table("options"),
             args.flag("probabilities", default=False),

@@ -27,7 +27,6 @@ from inference_server.evaluation.settings import Settings
 from inference_server.evaluation.store import append_result, read_results
 from inference_server.evaluation.summary import summarise
 from inference_server.predictor import Prediction
-from inference_server.wire.clicks import negatives_near
 from inference_server.wire.protocol import Click
 
 
@@ -127,14 +126,7 @@ def test_overlaps_with_every_object_met():
     assert overlaps(instance == 2, instance) == {2: 1.0}
 
 
-def test_positive_clicks_of_other_objects_near_by_are_told_as_negatives_before_the_own_ones():
-    own = [Click((0.0, 0.0, 0.0), True, 0)]
-    others = [Click((x, 0.0, 0.0), True, int(10 * x)) for x in (0.9, 3.0, 0.5)]
-    assert negatives_near(own, others, reach=1.0) == [
-        Click((0.9, 0.0, 0.0), False, 9), Click((0.5, 0.0, 0.0), False, 5)
-    ]  # fmt: skip
-    many = [Click((x / 100, 0.0, 0.0), True, x) for x in range(20)]
-    assert [click.vertex for click in negatives_near(own, many, 1.0)] == list(range(8))
+def test_positive_clicks_of_other_objects_near_by_are_told_as_negatives_with_the_own_ones():
     told = []
 
     class Listening(Balls):

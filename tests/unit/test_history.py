@@ -1,5 +1,7 @@
 """The answer to the clicks before: what is kept of it, and that a network is told it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,14 @@ class TestPredictor:
             before = Spreading.asked
             predictor.predict(CLICKS[:count])
             assert Spreading.asked - before == 1
+
+    def test_clicks_given_together_are_answered_together(self, predictor):
+        together = [CLICKS[0], replace(CLICKS[1], joined=True), replace(CLICKS[3], joined=True)]
+        before = Spreading.asked
+        predictor.predict(together)
+        assert Spreading.asked - before == 1
+        predictor.predict([*together, CLICKS[2]])
+        assert Spreading.asked - before == 2
 
     def test_an_answer_depends_on_the_clicks_alone(self, predictor):
         """Kept answers or none, other objects in between or not: the same mask."""

@@ -279,12 +279,13 @@ class TestMalformed:
             ({"positions": np.zeros((1, 3))}, "as many positions as vertices"),
             ({"vertices": np.zeros((2, 1), np.int64)}, "'vertices' has a wrong shape"),
             ({"positive": np.array([0, 2], np.uint8)}, "label is 0 or 1"),
+            ({"joined": np.zeros(3, np.uint8)}, "as many positions as vertices"),
             ({"vertices": np.array([0, -2], np.int64)}, "an index, or -1"),
             ({"positions": np.array([[0, 0, np.nan], [0, 0, 0]])}, "not a finite number"),
             ({"positions": np.array([[0, np.inf, 0], [0, 0, 0]])}, "not a finite number"),
             (
                 {name: np.zeros((0, 3) if name == "positions" else 0, dtype)
-                 for name, dtype in (("positions", "f8"), ("vertices", "i8"), ("positive", "u1"))},
+                 for name, dtype in (("positions", "f8"), ("vertices", "i8"), ("positive", "u1"), ("joined", "u1"))},
                 "There is no click",
             ),
         ],
@@ -294,6 +295,19 @@ class TestMalformed:
         message.arrays |= changes
         with pytest.raises(ProtocolError, match=words):
             Predict.read(sent(message))
+
+    def test_clicks_arrive_as_they_were_sent(self):
+        clicks = [
+            Click((0.5, 0.0, 1e6), True, 3),
+            Click((0.0, 1.0, 0.0), False),
+            Click((1.0, 1.0, 1.0), False, 9, True),
+        ]
+        assert Predict.read(sent(Predict.of_clicks(SCENE, "x", clicks, 0.05).message(1))).clicks == clicks
+
+    def test_a_client_that_does_not_tell_what_was_given_together_gave_each_click_alone(self):
+        message = Predict.of_clicks(SCENE, "x", [Click((0, 0, 0), True, 1, True)] * 2, 0.05).message(1)
+        del message.arrays["joined"]
+        assert not any(click.joined for click in Predict.read(sent(message)).clicks)
 
     @pytest.mark.parametrize("voxel_size", [0, -1, 1e-5, 1e4, None, "small", True])
     def test_voxel_sizes_that_make_no_sense(self, voxel_size):
