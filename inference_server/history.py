@@ -5,14 +5,19 @@ its last answer can keep it there, instead of deciding anew about everything.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .wire.protocol import Click
+
 OUTSIDE = -8.0
 """Log-odds of what the last answer did not look at: it was not in the mask."""
+LONGEST = 20
+"""Steps that are gone through one by one at the most, so that a list of any length is answered in bounded time."""
 HISTORY_BYTES = 64_000_000
 """Memory for answers of all scans of a predictor together."""
 
@@ -68,3 +73,14 @@ class Answers:
         """Give the memory back."""
         self._answers.clear()
         self._bytes = 0
+
+
+def steps_before(clicks: Sequence[Click]) -> list[tuple[Sequence[Click], bool]]:
+    """The clicks up to each step before the newest, in order, whose answers lead to the newest one's.
+
+    True beside the first of them where it is all clicks of the first 20, 40, ... steps (LONGEST), which are answered
+    together, without an answer before.
+    """
+    ends = [count for count in range(1, len(clicks)) if not clicks[count].joined]
+    together = len(ends) // LONGEST * LONGEST
+    return [(clicks[:end], place == together) for place, end in enumerate(ends, 1) if place >= together]

@@ -13,7 +13,7 @@ import torch
 from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, network_scores
 from .devices import choose_device, choose_dtype
 from .errors import UserError
-from .history import Answer, Answers
+from .history import Answer, Answers, steps_before
 from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
 from .models.inputs import ClickTensors, uses_colour, uses_normals, uses_previous
@@ -153,6 +153,8 @@ class Predictor:
         previous = self._previous(network, scene, clicks, adapting)
         timing["history"] = time.perf_counter() - started
         region, scores = self._answer(network, scene, clicks, adapting, previous, timing)
+        if uses_previous(network.inputs):
+            self._keep(region, scores, _key(scene, clicks, adapting))
         clock = time.perf_counter()
         at_points = torch.sigmoid(region.to_points(scores))
         steps = (at_points * 255).round_().to(torch.uint8).cpu().numpy()
@@ -181,21 +183,25 @@ class Predictor:
     def _previous(self, network: _Network, scene: Scene, clicks: Sequence[Click], adapting: bool) -> Answer | None:
         """The answer to all clicks before the newest step, where the network asks for it and one of them is positive.
 
-        It is kept from when it was given; where it is not, the clicks are gone through from the last answer that is.
+        It is kept from when it was given; where it is not, the steps are gone through from the last answer that is.
         """
         if not uses_previous(network.inputs):
             return None
         answer, missing = None, []
-        for count in range(len(clicks) - 1, 0, -1):
-            before = clicks[:count]
-            if clicks[count].joined or not any(click.positive for click in before):
-                continue
-            if answer := self._answers.get(_key(scene, before, adapting)):
+        for before, alone in reversed(steps_before(clicks)):
+            if not any(click.positive for click in before):
                 break
-            missing.append(before)
-        for before in reversed(missing):
-            self._answer(network, scene, before, adapting, answer, {})
-            answer = self._answers.get(_key(scene, before, adapting))
+            if answer := self._answers.get(_key(scene, before, adapting, alone)):
+                break
+            missing.append((before, alone))
+        for before, alone in reversed(missing):
+            region, scores = self._answer(network, scene, before, adapting, None if alone else answer, {})
+            answer = self._keep(region, scores, _key(scene, before, adapting, alone))
+        return answer
+
+    def _keep(self, region: Region, scores: torch.Tensor, key: tuple) -> Answer:
+        answer = Answer.of(region.voxels, scores)
+        self._answers.put(key, answer)
         return answer
 
     def _answer(
@@ -231,8 +237,6 @@ class Predictor:
             box = grown
         kept = region.connected(scores > 0, region.locate(positions[positive]))
         scores = torch.where((scores > 0) & ~kept, -UNCONNECTED, scores)
-        if uses_previous(network.inputs):
-            self._answers.put(_key(scene, clicks, adapting), Answer.of(region.voxels, scores))
         clock.lap("refinement")
         return region, scores
 
@@ -293,9 +297,9 @@ class Predictor:
         return network.importance
 
 
-def _key(scene: Scene, clicks: Sequence[Click], adapting: bool) -> tuple:
+def _key(scene: Scene, clicks: Sequence[Click], adapting: bool, alone: bool = False) -> tuple:
     """What an answer is known by."""
-    return scene.key, tuple(clicks), adapting
+    return scene.key, tuple(clicks), adapting, alone
 
 
 def _check_clicks(clicks: Sequence[Click], points: int) -> tuple[np.ndarray, np.ndarray]:

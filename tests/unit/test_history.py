@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from inference_server.history import OUTSIDE, Answer, Answers
+from inference_server.history import LONGEST, OUTSIDE, Answer, Answers, steps_before
 from inference_server.models.checkpoints import save_weights
 from inference_server.models.inputs import channel_slices
 from inference_server.models.registry import ModelConfig, register
@@ -49,6 +49,22 @@ class TestAnswers:
         assert kept.get(("a",))
 
 
+class TestSteps:
+    def test_each_step_has_those_before_it(self):
+        a, b, c = CLICKS[0], CLICKS[1], replace(CLICKS[2], joined=True)
+        assert steps_before([a]) == []
+        assert steps_before([a, b, c, a]) == [([a], False), ([a, b, c], False)]
+
+    def test_many_steps_are_answered_together_first(self):
+        clicks = [CLICKS[0]] * (LONGEST + 3)
+        assert [(len(before), alone) for before, alone in steps_before(clicks)] == [
+            (LONGEST, True),
+            (LONGEST + 1, False),
+            (LONGEST + 2, False),
+        ]
+        assert len(steps_before(clicks[:LONGEST])) == LONGEST - 1
+
+
 class Spreading(nn.Module):
     """Finds what lies near the positive clicks, and more of it wherever it was told of a last answer."""
 
@@ -78,9 +94,9 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def predictor(weights):
     rng = np.random.default_rng(0)
-    positions = np.column_stack([rng.uniform(0, 6, (40_000, 2)), rng.normal(0, 0.003, 40_000)]).astype(np.float32)
+    positions = np.column_stack([rng.uniform(0, 4, (15_000, 2)), rng.normal(0, 0.003, 15_000)]).astype(np.float32)
     predictor = Predictor(weights, "cpu")
-    predictor.set_scene(positions, np.full((40_000, 3), 128, np.uint8))
+    predictor.set_scene(positions, np.full((15_000, 3), 128, np.uint8))
     return predictor
 
 
@@ -114,12 +130,17 @@ class TestPredictor:
     def test_an_answer_depends_on_the_clicks_alone(self, predictor):
         """Kept answers or none, other objects in between or not: the same mask."""
         followed = [predictor.predict(CLICKS[:count]) for count in (1, 2, 3, 4)]
-        predictor.predict([Click((5.0, 5.0, 0.0), True)])
+        predictor.predict([Click((0.5, 0.5, 0.0), True)])
         assert np.array_equal(predictor.predict(CLICKS[:2]).probabilities, followed[1].probabilities)
         predictor.release_memory()
         at_once = predictor.predict(CLICKS)
         assert np.array_equal(at_once.mask, followed[3].mask)
         assert np.array_equal(at_once.probabilities, followed[3].probabilities)
+
+    def test_the_time_for_many_clicks_is_bounded(self, predictor):
+        before = Spreading.asked
+        predictor.predict([CLICKS[index % 2] for index in range(45)])
+        assert Spreading.asked - before <= LONGEST + 1
 
     def test_negative_clicks_alone_have_no_answer_to_be_told(self, predictor):
         first = predictor.predict([CLICKS[2], CLICKS[0]])
