@@ -5,13 +5,11 @@ and shape know better where a surface ends: the cut takes the labelling that fol
 neighbouring voxels differ. A click then holds for as much as looks like what was clicked.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from .minimum_cut import CERTAIN, minimum_cut
+from .minimum_cut import CERTAIN, CutGraph
 
 COLOR_SCALE = 0.07
 """Distance in RGB (of 0 to 1) at which two voxels look different."""
@@ -28,16 +26,8 @@ CHANGED = 0.5
 """Log-odds given to what the cut relabels: 62 %, so that a threshold can tell it from what the network is sure of."""
 
 
-@dataclass(frozen=True)
-class SurfaceGraph:
-    """Neighbouring voxels, pairs (E, 2) int64, each once, and what it costs to part them, cost (E,) float32."""
-
-    pairs: np.ndarray
-    cost: np.ndarray
-
-
-def surface_graph(table: Tensor, normals: Tensor, rgb: Tensor | None) -> SurfaceGraph:
-    """Graph of a region's voxels.
+def surface_graph(table: Tensor, normals: Tensor, rgb: Tensor | None) -> CutGraph:
+    """Graph of a region's voxels, neighbours joined by what it costs to part them.
 
     table: (V, 27) int, rows of the 3x3x3 neighbourhood, V for none, slot 13 the voxel itself; normals: (V, 3), signs
     arbitrary; rgb: (V, 3) in [0, 1] or None.
@@ -49,10 +39,11 @@ def surface_graph(table: Tensor, normals: Tensor, rgb: Tensor | None) -> Surface
     if rgb is not None:
         rgb = rgb.cpu()
         cost += ((rgb[first] - rgb[second]) / COLOR_SCALE).square().sum(1)
-    return SurfaceGraph(torch.stack([first, second], 1).numpy(), (SMOOTHNESS * torch.exp(-cost)).numpy())
+    pairs, cost = torch.stack([first, second], 1), SMOOTHNESS * torch.exp(-cost)
+    return CutGraph(pairs.numpy(), cost.numpy(), len(table))
 
 
-def refine(scores: Tensor, graph: SurfaceGraph, clicked: Tensor, positive: Tensor | np.ndarray) -> Tensor:
+def refine(scores: Tensor, graph: CutGraph, clicked: Tensor, positive: Tensor | np.ndarray) -> Tensor:
     """Log-odds (V,) float32 whose signs are those of the cut; where it agrees with the scores, they stay.
 
     Where hardly anything is left of what the network found (BELIEVED), all of them stay.
@@ -64,7 +55,7 @@ def refine(scores: Tensor, graph: SurfaceGraph, clicked: Tensor, positive: Tenso
     # one by one, so that the later click wins
     for voxel, label in zip(clicked.tolist(), positive.tolist(), strict=True):
         leaning[voxel] = CERTAIN if label else -CERTAIN
-    inside = torch.from_numpy(minimum_cut(graph.pairs, graph.cost, leaning)).to(scores.device)
+    inside = torch.from_numpy(graph.minimum_cut(leaning)).to(scores.device)
     scores = scores.float()
     if int(inside.sum()) < BELIEVED * int((scores > 0).sum()):
         return scores

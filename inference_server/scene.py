@@ -11,8 +11,9 @@ from scipy.sparse.csgraph import connected_components
 
 from .errors import UserError
 from .interpolation import Interpolation
+from .minimum_cut import CutGraph
 from .models.points import Points
-from .refinement import SurfaceGraph, surface_graph
+from .refinement import surface_graph
 from .sparse.kernel_maps import neighbour_table
 from .sparse.normals import surface_normals
 from .sparse.voxels import unique_rows
@@ -212,7 +213,7 @@ class Region:
         return surface_normals(self._table, self.points.xyz)
 
     @cached_property
-    def graph(self) -> SurfaceGraph:
+    def graph(self) -> CutGraph:
         """Which voxels touch, and how alike they are."""
         return surface_graph(self._table, self.normals, self.rgb)
 

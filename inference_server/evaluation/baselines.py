@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from inference_server.minimum_cut import CERTAIN, minimum_cut
+from inference_server.minimum_cut import CERTAIN, CutGraph
 from inference_server.predictor import Prediction
 from inference_server.wire.protocol import Click
 
@@ -87,7 +87,7 @@ class GraphCut(Baseline):
             away = np.maximum(away, 2 * near / (near + _distance(graph, negative) + 1e-9))
         leaning = self.PRIOR * (1 - np.minimum(away, 2))
         leaning[positive], leaning[negative] = CERTAIN, -CERTAIN
-        return minimum_cut(graph.pairs, cost, leaning)
+        return CutGraph(graph.pairs, cost, size).minimum_cut(leaning)
 
 
 def _distance(graph: VoxelGraph, seeds: np.ndarray) -> np.ndarray:

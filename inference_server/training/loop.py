@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader, Subset
 from ..devices import choose_device, choose_dtype
 from ..errors import UserError
 from ..files import replacing
+from ..minimum_cut import CutGraph
 from ..models.checkpoints import save_weights
 from ..models.inputs import encode_inputs, hide_colour, uses_colour, uses_normals
 from ..models.points import Points
 from ..models.registry import build_model
-from ..refinement import SurfaceGraph, refine, surface_graph
+from ..refinement import refine, surface_graph
 from ..sparse.kernel_maps import neighbour_table
 from ..sparse.normals import surface_normals
 from . import clicks
@@ -52,7 +53,7 @@ class Batch:
         return surface_normals(self.neighbours, self._xyz)
 
     @cached_property
-    def graphs(self) -> list[SurfaceGraph]:
+    def graphs(self) -> list[CutGraph]:
         """Each crop's graph for the minimum cut, in its own rows."""
         graphs = []
         for crop, rows in zip(self.crops, self.rows, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference_server.minimum_cut import CERTAIN, minimum_cut
+from inference_server.minimum_cut import CERTAIN, CutGraph
 from inference_server.refinement import CHANGED, refine, surface_graph
 from inference_server.sparse.kernel_maps import neighbour_table
 from inference_server.sparse.normals import surface_normals
@@ -38,15 +38,23 @@ def test_no_labelling_has_less_energy_than_the_minimum_cut(seed):
     rng = np.random.default_rng(seed)
     pairs = np.array([pair for pair in itertools.combinations(range(9), 2) if rng.random() < 0.4])
     cost, leaning = rng.uniform(0.01, 2, len(pairs)), rng.normal(0, 2, 9)
-    found = energy(pairs, cost, leaning, minimum_cut(pairs, cost, leaning))
+    found = energy(pairs, cost, leaning, CutGraph(pairs, cost, 9).minimum_cut(leaning))
     every = [energy(pairs, cost, leaning, np.array(mask)) for mask in itertools.product([False, True], repeat=9)]
     assert found == pytest.approx(min(every), abs=0.02)
 
 
 def test_certain_nodes_hold_against_their_neighbours():
     pairs, cost = np.array([[0, 1], [1, 2]]), np.array([50.0, 50.0])
-    mask = minimum_cut(pairs, cost, np.array([-9.0, CERTAIN, -CERTAIN]))
+    mask = CutGraph(pairs, cost, 3).minimum_cut(np.array([-9.0, CERTAIN, -CERTAIN]))
     assert mask.tolist() == [True, True, False]
+
+
+def test_a_cut_leaves_nothing_behind_for_the_next():
+    graph = CutGraph(np.array([[0, 1], [1, 2]]), np.array([1.0, 0.1]), 3)
+    first, other = np.array([3.0, 0.5, -3.0]), np.array([-3.0, -0.5, -3.0])
+    before = graph.minimum_cut(first).tolist()
+    assert before == [True, True, False] and not graph.minimum_cut(other).any()
+    assert graph.minimum_cut(first).tolist() == before
 
 
 def test_a_vague_border_moves_to_where_the_colour_changes(strip):
@@ -97,7 +105,8 @@ def test_surfaces_part_at_their_bends_where_there_is_no_colour():
     wall = np.stack(np.meshgrid([0], np.arange(12), np.arange(1, 12), indexing="ij"), -1).reshape(-1, 3)
     cells = np.concatenate([floor, wall])
     graph, _, _ = graph_of(cells, None)
-    inside, between = cells[graph.pairs], graph.cost
+    edges = graph.network[: len(cells), : len(cells)].tocoo()
+    inside, between = cells[np.stack([edges.row, edges.col], 1)], edges.data
     flat = (inside[:, :, 2] == 0).all(1) & (inside[:, :, 0] > 3).all(1)
     corner = (inside[:, 0, 2] == 0) != (inside[:, 1, 2] == 0)
     assert between[flat].min() > 2 * between[corner].max()
