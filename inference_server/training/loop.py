@@ -140,7 +140,8 @@ class Trainer:
             losses.append(float(loss.detach()))
             answers = self._answers(batch, objects, (logits[:, 1] - logits[:, 0]).detach().float().cpu())
             predicted = torch.cat(answers) > 0
-            depth = clicks.erosion_depth(predicted & ~truth & batch.labelled, batch.neighbours)
+            # unlabelled places too, as in the evaluation: a click on one must not cost the wall around it
+            depth = clicks.erosion_depth(predicted & ~truth, batch.neighbours)
             depth += clicks.erosion_depth(truth & ~predicted, batch.neighbours)
             for i, rows in enumerate(batch.rows):
                 scores.append((len(objects[i].clicked), _iou(predicted[rows], truth[rows])))
