@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -167,6 +168,42 @@ def test_training_learns_something_and_writes_weights(scans, tmp_path):
     assert len(figures) == 12 and min(figures[-4:]) < figures[0]
     state, model = read_weights(tmp_path / "weights.safetensors")
     assert model == ModelConfig("MinkUNetSmall", "rgb-surface") and len(state) > 50
+
+
+class Listening(Trainer):
+    """Keeps what the network was told, and what it answered."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.told, self.answered = [], []
+
+    def _features(self, batch, objects):
+        features = super()._features(batch, objects)
+        counts = [len(interaction.clicked) for interaction in objects]
+        self.told.append((features[:, channel_slices("rgb-feedback")["previous"]], batch.rows, counts))
+        return features
+
+    def _answers(self, *arguments):
+        self.answered.append(super()._answers(*arguments))
+        return self.answered[-1]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_network_is_told_the_answer_that_its_newest_click_corrects(scans, tmp_path, cut):
+    settings = replace(config(scans, rounds=6, cut=cut), model=ModelConfig("MinkUNetSmall", "rgb-feedback"))
+    trainer = Listening(settings, tmp_path, "cpu")
+    crops = CropGroups(settings.sources, 1, 2, seed=0, max_voxels=900)[0]
+    trainer._train_group(crops)
+    corrected = 0
+    for round_, (previous, rows, counts) in enumerate(trainer.told):
+        for i, at in enumerate(rows):
+            if previous[at].any():
+                answer = trainer.answered[round_ - 1][i]
+                assert torch.equal(previous[at][:, 0] > 0, answer > 0)
+                corrected += 1
+            else:  # a new object
+                assert round_ == 0 or counts[i] <= 1 or counts[i] != trainer.told[round_ - 1][2][i] + 1
+    assert corrected > 2
 
 
 def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
