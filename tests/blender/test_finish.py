@@ -59,6 +59,13 @@ def test_growing_and_shrinking_is_one_undo_step_and_stays_through_the_next_click
     assert group("Object 1") == after
 
 
+def test_growing_and_then_shrinking_gives_the_mask_back(scan):
+    before = group("Object 1")
+    press(scan, "grow_mask")
+    press(scan, "shrink_mask")
+    assert before <= group("Object 1") and len(before) >= 0.97 * len(group("Object 1"))
+
+
 def click_by_selection(blender, session, vertices, positive=True):
     select(vertices)
     assert blender.ops.scanpick.click_selection(positive=positive) == {"FINISHED"}
