@@ -1,20 +1,14 @@
 """What the sidebar says: as long as it is true, and no longer."""
 
 import pytest
-from conftest import click, edit_mode, listed, pump, select
+from conftest import click, edit_mode, listed, notice, pump, select
 
 MIDDLE, FAR = 820, 195
 
 
 @pytest.fixture
 def said(scan, session):
-    """The line that the panel shows now, "" for none."""
-
-    def text() -> str:
-        notice = session.notice_of(listed(scan).id_data.session_uid)
-        return notice.text if notice is not None else ""
-
-    return text
+    return lambda: notice(scan, session)
 
 
 def test_what_a_click_did_is_no_longer_said_when_it_is_undone(scan, session, said):

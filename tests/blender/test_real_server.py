@@ -14,6 +14,7 @@ from conftest import (
     group,
     instance,
     object_mode,
+    preferences,
     pump,
     select,
     server_python,
@@ -27,7 +28,7 @@ def real_server(blender, session, module):
     """The installation record of this checkout, and the add-on's own server process."""
     location = module("wire.location")
     location.write(location.Installation(server_python(), str(REPOSITORY)))
-    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings = preferences()
     settings.address, settings.start_server = free_address(), True
     yield session.connection
     session.connection.shut_down()

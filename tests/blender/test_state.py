@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 from conftest import (
+    ADDON,
     REPOSITORY,
     VOXEL,
     add_mesh,
@@ -16,13 +17,13 @@ from conftest import (
     instance,
     listed,
     object_mode,
+    preferences,
     pump,
     select,
 )
 
 POINTS = grid_points()
 PLACES = (820, 195, 1420, 39)
-ADDON = "bl_ext.user_default.scanpick"
 OLD_FILE = REPOSITORY / "tests" / "data" / "saved_in_4_2.blend"
 
 
@@ -155,7 +156,7 @@ def test_appended_into_another_file_it_goes_on(scan, session, tmp_path):
     assert everything(scan) == before
 
 
-def test_linked_it_is_shown_and_says_what_to_do(scan, session, tmp_path):
+def test_linked_it_is_shown_and_says_what_to_do(scan, session, module, tmp_path):
     click(scan, session, PLACES[0])
     before = everything(scan)
     path = str(tmp_path / "library.blend")
@@ -165,8 +166,7 @@ def test_linked_it_is_shown_and_says_what_to_do(scan, session, tmp_path):
     linked = scan.data.objects["scan"]
     scan.context.view_layer.objects.active = linked
     assert not scan.ops.scanpick.click.poll()
-    common = sys.modules[f"{ADDON}.operators.common"]
-    assert "make it local first" in common.trouble(scan.context)
+    assert "make it local first" in module("operators.common").trouble(scan.context)
     assert [o.name for o in listed(scan).objects] == ["Object 1"]
     linked.select_set(True)
     scan.ops.object.make_local(type="SELECT_OBDATA")
@@ -220,7 +220,7 @@ def test_the_addon_disabled_enabled_and_updated_in_the_middle(scan, session, add
     click(scan, session, PLACES[0])
     click(scan, session, PLACES[1])
     before = everything(scan)
-    address = scan.context.preferences.addons[ADDON].preferences.address
+    address = preferences().address
     scan.ops.preferences.addon_disable(module=ADDON)
     assert not hasattr(scan.data.objects["scan"].data, "scanpick")
     assert group("Object 1") == before[1][0], "masks are Blender's own, with or without the add-on"
@@ -245,7 +245,7 @@ def test_the_addon_disabled_enabled_and_updated_in_the_middle(scan, session, add
 
 
 def connect_again(blender, session, address):
-    settings = blender.context.preferences.addons[ADDON].preferences
+    settings = preferences()
     settings.address, settings.start_server = address, False
     assert session.connection.start() == "" or session.connection.start() is None
 

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, add_mesh, free_address, grid_points, pump, server_python
+from conftest import REPOSITORY, add_mesh, free_address, grid_points, preferences, pump, server_python
 
 SIDE = 40
 POINTS = grid_points(SIDE)
@@ -132,7 +132,7 @@ def test_undo_takes_clicks_back_and_not_what_was_submitted(connected, blender, s
 def test_a_session_on_the_sample_replays_beside_the_simulator(blender, session, study, module, tmp_path):
     location = module("wire.location")
     location.write(location.Installation(server_python(), str(REPOSITORY)))
-    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings = preferences()
     settings.address, settings.start_server = free_address(), True
     try:
         blender.ops.scanpick.open_sample()

@@ -41,8 +41,7 @@ def open_scan(stage) -> None:
     with bpy.context.temp_override(window=stage.window, area=area, region=region):
         bpy.ops.view3d.view_selected()
         bpy.ops.ed.undo_push(message="Scan")
-    settings = bpy.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
-    settings.address = stage.address
+    stage.preferences.address = stage.address
 
 
 def members(name: str) -> set[int]:

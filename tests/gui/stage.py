@@ -49,12 +49,17 @@ class Stage:
 
     @property
     def view(self) -> tuple[bpy.types.Area, bpy.types.Region]:
-        area = max((a for a in self.window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.width * a.height)
+        area = self._area("VIEW_3D")
         return area, next(r for r in area.regions if r.type == "WINDOW")
 
     @property
     def session(self):
         return sys.modules[f"{ADDON}.session.session"].session
+
+    @property
+    def preferences(self) -> bpy.types.AddonPreferences:
+        """The add-on's preferences."""
+        return bpy.context.preferences.addons[ADDON].preferences
 
     def module(self, name: str):
         return sys.modules[f"{ADDON}.{name}"]
@@ -107,6 +112,22 @@ class Stage:
             y -= 36
         raise AssertionError(f"there is no tool {idname} in the toolbar")
 
+    def take_click_tool(self) -> Iterator[None]:
+        """Choose Scanpick's tool in the toolbar."""
+        yield from self.click(self.tool("scanpick.click_tool"))
+        yield from self.until(lambda: self.active_tool() == "scanpick.click_tool", "the tool")
+
+    def file_browser(self) -> Iterator[None]:
+        """Wait until the file browser can be used: its area is returned by `yield from`."""
+        yield from self.until(lambda: self._area("FILE_BROWSER") is not None, "the file browser")
+        yield from self.pause(1.0)
+        return self._area("FILE_BROWSER")
+
+    def _area(self, type: str) -> bpy.types.Area | None:
+        """The window's largest area of a type."""
+        found = [area for area in self.window.screen.areas if area.type == type]
+        return max(found, key=lambda area: area.width * area.height, default=None)
+
     def place_of(self, world: tuple[float, float, float]) -> tuple[float, float]:
         """Where a point of the scene is in the window."""
         area, region = self.view
@@ -119,7 +140,7 @@ class Stage:
 
         what: an operator, like `scanpick.grow_mask`, or the end of a property's path, like `.threshold`.
         """
-        found = max((a for a in self.window.screen.areas if a.type == area), key=lambda a: a.width * a.height)
+        found = self._area(area)
         where = next(r for r in found.regions if r.type == region)
         places = [
             (where.x + where.width * across, where.y + where.height - down)
