@@ -135,6 +135,7 @@ def _draw_cloud(
     program.uniform_float("point_size", _point_size(obj, view))
     program.uniform_float("opacity", 0.4 if xray else 1.0)
     program.uniform_bool("faces", [cloud.has_faces])
+    program.uniform_bool("masks_only", [False])
     # in Edit Mode Blender's own dots tell what is selected: stay behind them
     program.uniform_float("bias", -BIAS if obj.mode == "EDIT" else BIAS)
     program.uniform_sampler("palette", _palette_texture(obj, view))
@@ -142,6 +143,9 @@ def _draw_cloud(
     program.uniform_block("clip", clip)
     if not cloud.has_faces:
         cloud.points().draw(program)
+        if xray:  # without a depth test, points drawn later have covered the masks
+            program.uniform_bool("masks_only", [True])
+            cloud.points().draw(program)
     elif cloud.faces() is not None:
         gpu.state.depth_mask_set(False)
         cloud.faces().draw(program)

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy_extras.view3d_utils import location_3d_to_region_2d
@@ -135,16 +136,19 @@ class Stage:
         flat = location_3d_to_region_2d(region, space.region_3d, Vector(world))
         return region.x + flat.x, region.y + flat.y
 
-    def button(self, what: str, region: str = "UI", area: str = "VIEW_3D") -> Iterator[None]:
+    def button(
+        self, what: str, region: str = "UI", area: str = "VIEW_3D", across: tuple[float, ...] = (0.3, 0.75, 0.9)
+    ) -> Iterator[None]:
         """Look for a button by what the button under the mouse does: its place is returned by `yield from`.
 
         what: an operator, like `scanpick.grow_mask`, or the end of a property's path, like `.threshold`.
+        across: where to look, as shares of the region's width.
         """
         found = self._area(area)
         where = next(r for r in found.regions if r.type == region)
         places = [
-            (where.x + where.width * across, where.y + where.height - down)
-            for across in (0.3, 0.75, 0.9)
+            (where.x + where.width * share, where.y + where.height - down)
+            for share in across
             for down in range(8, where.height - 4, ROW)
         ]
         before = places[0]
@@ -170,7 +174,7 @@ class Stage:
                 bpy.ops.ui.copy_data_path_button(full_path=True)
         return manager.clipboard
 
-    def press(self, what: str, **where: str) -> Iterator[None]:
+    def press(self, what: str, **where: Any) -> Iterator[None]:
         """Find a button and click on it."""
         place = yield from self.button(what, **where)
         yield from self.click(place)
