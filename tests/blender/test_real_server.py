@@ -65,7 +65,7 @@ def add_room(blender) -> tuple[np.ndarray, slice]:
 def answer_of(blender, session, module):
     """The server's last answer for the first object."""
     data = blender.data.objects["scan"].data
-    return session.answers.of(data.session_uid, module("session.edits").shown_state(data).get(1))
+    return session.answers.of(data.session_uid, module("session.edits").shown_state(data.session_uid).get(1))
 
 
 def test_click_through_the_server_that_the_addon_starts(real_server, blender, session, module):
