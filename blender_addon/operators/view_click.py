@@ -87,7 +87,7 @@ class SCANPICK_OT_click(bpy.types.Operator):
         try:
             press(obj, context.scene, np.array([local]), np.array([vertex]), np.array([vertex]), self.positive)
         except ClickError as error:
-            return fail(self, obj.data, str(error))
+            return fail(self, obj.data, str(error), error.fix)
         redraw()
         return {"FINISHED"}
 

@@ -26,7 +26,11 @@ BUDGET = 0.02  # seconds of one pump() for reading groups; a frame at 50 Hz
 
 
 class ClickError(Exception):
-    """A click that cannot be done; the text is one sentence for the artist."""
+    """A click that cannot be done; the text is one sentence for the artist, `fix` the operator that may mend it."""
+
+    def __init__(self, sentence: str, fix: str = ""):
+        super().__init__(sentence)
+        self.fix = fix
 
 
 @dataclass
@@ -109,7 +113,7 @@ class Session:
             return None
         failed = self.connection.ensure_server()
         if failed:
-            raise ClickError(failed)
+            raise ClickError(failed, self.connection.remedy)
         key = self._scene_key(obj, scan)
         request = self._ask(key, data_uid, number, clicks, voxel_size, state.adapt)
         version = watch.version(data_uid)
@@ -166,6 +170,11 @@ class Session:
             return False
         self.cancel(candidates[-1])
         return True
+
+    def cancel_all(self) -> None:
+        """Give all presses up, of all scans."""
+        while self.cancel_latest():
+            pass
 
     # Answers
 

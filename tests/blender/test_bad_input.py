@@ -33,6 +33,11 @@ def assert_next_click_works(blender, session):
     assert MIDDLE in group("Object 1")
 
 
+def fix(blender, session):
+    """The operator of the button below what the sidebar says."""
+    return session.notice_of(blender.data.objects["scan"].data.session_uid).operator
+
+
 def test_no_selection(connected, blender, session):
     add_mesh(POINTS)
     edit_mode()
@@ -55,6 +60,7 @@ def test_no_server(blender, session, sphere_server):
     edit_mode()
     assert click(blender) == {"CANCELLED"}
     assert "No server answers" in notice(blender, session) and "start it" in notice(blender, session)
+    assert fix(blender, session) == "scanpick.show_preferences"
     server = sphere_server()
     connect(session, server.address)
     assert_next_click_works(blender, session)
@@ -67,6 +73,7 @@ def test_server_not_installed(blender, session):
     edit_mode()
     assert click(blender) == {"CANCELLED"}
     assert "install.py blender" in notice(blender, session)
+    assert fix(blender, session) == "scanpick.show_preferences"
 
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "http://127.0.0.1:80", ""])
