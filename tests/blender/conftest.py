@@ -32,13 +32,18 @@ def extension_zip() -> Path:
     return next(folder.glob(f"*{label}*.zip"))
 
 
+def install() -> None:
+    """Install and enable the zip, as a user does; over one that is there."""
+    bpy.ops.extensions.package_install_files(
+        repo="user_default", filepath=str(extension_zip()), enable_on_install=True, overwrite=True
+    )
+
+
 @pytest.fixture(scope="session")
 def addon() -> ModuleType:
     """The installed add-on's package."""
     bpy.ops.preferences.addon_disable(module=ADDON)
-    bpy.ops.extensions.package_install_files(
-        repo="user_default", filepath=str(extension_zip()), enable_on_install=True, overwrite=True
-    )
+    install()
     return sys.modules[ADDON]
 
 

@@ -11,9 +11,9 @@ from conftest import (
     ball,
     click,
     edit_mode,
-    extension_zip,
     grid_points,
     group,
+    install,
     instance,
     listed,
     object_mode,
@@ -232,9 +232,7 @@ def test_the_addon_disabled_enabled_and_updated_in_the_middle(scan, session, add
     assert everything(scan) == before, "a file saved without the add-on keeps the clicks"
     click(scan, fresh, PLACES[2])
     updated = everything(scan)
-    scan.ops.extensions.package_install_files(
-        repo="user_default", filepath=str(extension_zip()), enable_on_install=True, overwrite=True
-    )
+    install()
     fresh = sys.modules[f"{ADDON}.session.session"].session
     assert everything(scan) == updated, "updating while a file is open loses nothing"
     connect_again(scan, fresh, address)
@@ -242,6 +240,23 @@ def test_the_addon_disabled_enabled_and_updated_in_the_middle(scan, session, add
     assert listed(scan).objects[0].clicks == 4
     scan.ops.ed.undo()
     assert everything(scan) == updated
+
+
+def test_the_addon_removed_and_installed_again(scan, session, tmp_path):
+    click(scan, session, PLACES[0])
+    before = everything(scan)
+    address = preferences().address
+    repositories = [repository.module for repository in scan.context.preferences.extensions.repos]
+    scan.ops.extensions.package_uninstall(repo_index=repositories.index("user_default"), pkg_id="scanpick")
+    assert ADDON not in scan.context.preferences.addons
+    scan.ops.wm.save_as_mainfile(filepath=str(tmp_path / "without.blend"))
+    install()
+    scan.ops.wm.open_mainfile(filepath=str(tmp_path / "without.blend"))
+    assert everything(scan) == before
+    fresh = sys.modules[f"{ADDON}.session.session"].session
+    connect_again(scan, fresh, address)
+    click(scan, fresh, PLACES[1])
+    assert listed(scan).objects[0].clicks == 2
 
 
 def connect_again(blender, session, address):
