@@ -45,8 +45,9 @@ def _cloud(obj: bpy.types.Object) -> Cloud | None:
     geometry = Geometry(obj)
     if known is not None and len(known.raw) == geometry.count:
         known.version = version
-        # the edit mesh is not asked while it is being edited: that would take longer than drawing
+        # positions and colours are not compared while they are being edited: that would take longer than drawing
         if geometry.editing or known.still_shows(geometry):
+            known.look_for_hidden(geometry)
             return known
     _clouds.pop(uid, None)
     if not geometry.count:

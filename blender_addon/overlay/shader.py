@@ -20,11 +20,13 @@ void main()
   gl_Position = matrix * local;
   gl_Position.z -= bias * gl_Position.w;
   gl_PointSize = point_size;
+  bool left_out = index < 0;
   for (int i = 0; i < clip.count.x; i++) {
-    if (dot(clip.planes[i], local) <= 0.0) {
-      shade.a = 0.0;  // a face; moving one of its corners away would stretch it
-      if (!faces) { gl_Position = vec4(2.0, 2.0, 2.0, 1.0); }
-    }
+    left_out = left_out || dot(clip.planes[i], local) <= 0.0;
+  }
+  if (left_out) {
+    shade.a = 0.0;  // a face; moving one of its corners away would stretch it
+    if (!faces) { gl_Position = vec4(2.0, 2.0, 2.0, 1.0); }
   }
 }
 """

@@ -1,7 +1,6 @@
 """What the overlay shows where the view leaves something out: orthographic, X-ray, clipped, in local view, hidden."""
 
 import bpy
-import numpy as np
 from scene_edit_mode import members, open_scan
 
 TOP = (0.1, -0.1, 0.8)  # on the box's lid
@@ -18,14 +17,9 @@ def hovered(stage, name: str, world: tuple[float, float, float]):
 
 def looked_at(stage, name: str):
     """Take a picture of the viewport and count the pixels in which the mask is seen: reddish on a blue box."""
-    yield from stage.shot(name)
-    picture = bpy.data.images.load(str(stage.out / f"{name}.png"))
-    width, height = picture.size
-    pixels = np.empty(width * height * 4, np.float32)
-    picture.pixels.foreach_get(pixels)
-    bpy.data.images.remove(picture)
+    picture = yield from stage.picture(name)
     x, y = (int(v) for v in stage.place_of(TOP))
-    seen = pixels.reshape(height, width, 4)[y - 60 : y + 60, x - 60 : x + 60]
+    seen = picture[y - 60 : y + 60, x - 60 : x + 60]
     reddish = (seen[..., 0] > seen[..., 2] + 0.15) & (seen[..., 0] > seen[..., 1] + 0.15)
     stage.facts.setdefault("mask_seen", {})[name] = int(reddish.sum())
 

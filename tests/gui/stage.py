@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
@@ -225,6 +226,16 @@ class Stage:
         deadline = time.monotonic() + 20
         while request.exists() and time.monotonic() < deadline:
             yield
+
+    def picture(self, name: str) -> Iterator[None]:
+        """The window as sRGB float32 (H, W, 4) from the lower left, returned by `yield from`; the picture is kept."""
+        yield from self.shot(name)
+        image = bpy.data.images.load(str(self.out / f"{name}.png"))
+        pixels = np.empty(image.size[0] * image.size[1] * 4, np.float32)
+        image.pixels.foreach_get(pixels)
+        shape = (image.size[1], image.size[0], 4)
+        bpy.data.images.remove(image)
+        return pixels.reshape(shape)
 
     def sidebar(self, tab: str = "Scanpick", width: int = 0) -> Iterator[None]:
         """Open the viewport's sidebar on a tab."""

@@ -21,6 +21,9 @@ def test_selection_to_vertex_group_in_edit_mode(play, sphere_address):
     assert facts["members"] > facts["selected"]
     assert facts["selected_after_undo"] == facts["selected"], "undo took back the click, not the selection"
     assert facts["instance_agrees"]
+    before, hidden, again = facts["floor_seen"]
+    assert before > 1000 and again > 1000
+    assert hidden == 0, "what is hidden in Edit Mode is not drawn"
 
 
 def test_click_tool_in_object_mode(play, sphere_address):
