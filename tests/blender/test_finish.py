@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import add_mesh, edit_mode, grid_points, group, instance, object_mode, pump, select
+from conftest import add_mesh, edit_mode, grid_points, group, instance, notice, object_mode, pump, select
 
 POINTS = grid_points()
 MIDDLE, FAR = 820, 195
@@ -127,7 +127,7 @@ def test_finishing_takes_nothing_from_locked_objects(scan, session):
     for _ in range(3):
         press(scan, "grow_mask", repeat=2)
     assert group("Object 1") == locked and not group("Object 2") & locked
-    assert "of locked objects" in session.notices[scan.data.objects["scan"].data.session_uid].text
+    assert "of locked objects" in notice(scan, session)
 
 
 def test_a_locked_object_and_one_without_a_mask_cannot_be_finished(scan, session):
@@ -252,7 +252,7 @@ def test_by_hand_needs_a_selection_and_says_so(scan, session):
     edit_mode()
     select([])
     assert scan.ops.scanpick.add_by_hand() == {"CANCELLED"}
-    assert "No vertex is selected" in session.notices[scan.data.objects["scan"].data.session_uid].text
+    assert "No vertex is selected" in notice(scan, session)
     object_mode()
     assert not scan.ops.scanpick.add_by_hand.poll()
 
@@ -263,7 +263,7 @@ def test_what_is_left_is_shown_piece_by_piece(connected, blender, session, modul
     said = []
     for _ in range(4):
         assert blender.ops.scanpick.next_left() == {"FINISHED"}
-        said.append(session.notices[blender.data.objects["scan"].data.session_uid].text)
+        said.append(notice(blender, session))
     assert [text.split(":")[0] for text in said] == [
         "Piece 1 of 3", "Piece 2 of 3", "Piece 3 of 3", "Piece 1 of 3",
     ]  # fmt: skip
@@ -273,11 +273,11 @@ def test_what_is_left_is_shown_piece_by_piece(connected, blender, session, modul
     select(range(900))
     press(blender, "add_by_hand")
     blender.ops.scanpick.next_left()
-    assert "of 2: 400" in session.notices[blender.data.objects["scan"].data.session_uid].text
+    assert "of 2: 400" in notice(blender, session)
     select(range(1401))
     press(blender, "add_by_hand")
     assert blender.ops.scanpick.next_left() == {"CANCELLED"}
-    assert "no large piece left" in session.notices[blender.data.objects["scan"].data.session_uid].text
+    assert "no large piece left" in notice(blender, session)
 
 
 def test_the_view_moves_to_a_piece(blender, module):
