@@ -6,6 +6,7 @@ python inside_read.py SCAN.npz ZIP OUT.json
 import json
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import bpy  # first: in a bpy wheel it makes mathutils importable
@@ -35,7 +36,7 @@ def main(scan: str, zip_file: str) -> dict:
         "wall": clock.wall[0],
         "processor": clock.processor[0],
         "told": len(told) - 2,
-        "longest silence": max(later - earlier for earlier, later in zip(told, told[1:], strict=False)),
+        "longest silence": max(later - earlier for earlier, later in pairwise(told)),
         "bytes": {"before": before, "peak": memory("VmHWM") - before, "kept": memory("VmRSS") - before},
     }
 
