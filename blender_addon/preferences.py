@@ -10,6 +10,7 @@ from .wire.protocol import DEFAULT_ADDRESS
 def _connection_changed(preferences: "ScanpickPreferences", context: bpy.types.Context) -> None:
     from .session.session import session
 
+    session.cancel_all()
     session.connection.reconnect()
 
 

@@ -4,6 +4,7 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty
 
 from .session import edits, threshold
+from .session.session import session
 
 
 class ScanpickJournalLine(bpy.types.PropertyGroup):
@@ -34,6 +35,10 @@ def _lock_changed(item: "ScanpickObject", context: bpy.types.Context) -> None:
 
 def _threshold_changed(item: "ScanpickObject", context: bpy.types.Context) -> None:
     threshold.moved(item)
+
+
+def _another_chosen(scan: "ScanpickScan", context: bpy.types.Context) -> None:
+    session.notice(scan.id_data.session_uid, "INFO", "")
 
 
 def _voxel_changed(scan: "ScanpickScan", context: bpy.types.Context) -> None:
@@ -89,7 +94,7 @@ class ScanpickScan(bpy.types.PropertyGroup):
 
     journal: CollectionProperty(type=ScanpickJournalLine)
     objects: CollectionProperty(type=ScanpickObject)
-    active: IntProperty(name="Object", description="The object that clicks belong to", min=0)
+    active: IntProperty(name="Object", description="The object that clicks belong to", min=0, update=_another_chosen)
     voxel_size: FloatProperty(
         name="Voxel Size (m)",
         description="Size of the smallest things that the network tells apart, in metres. 0.05 suits rooms, 0.01 a "

@@ -105,7 +105,7 @@ class SCANPICK_OT_click_selection(bpy.types.Operator):
         try:
             press(obj, context.scene, raw[clicks], clicks, chosen, self.positive)
         except ClickError as error:
-            return fail(self, obj.data, str(error))
+            return fail(self, obj.data, str(error), error.fix)
         return {"FINISHED"}
 
 
@@ -140,7 +140,7 @@ class SCANPICK_OT_take_back(bpy.types.Operator):
         try:
             pending = session.submit(obj, context.scene, known.number, changes, "Scanpick: Take Back Click")
         except ClickError as error:
-            return fail(self, obj.data, str(error))
+            return fail(self, obj.data, str(error), error.fix)
         handlers.wake()
         if pending is None:
             mask = starts.members(known, geometry.count)
@@ -167,7 +167,7 @@ class SCANPICK_OT_predict_again(bpy.types.Operator):
         try:
             pending = session.submit(obj, context.scene, known.number, [], "Scanpick: Predict Again")
         except ClickError as error:
-            return fail(self, obj.data, str(error))
+            return fail(self, obj.data, str(error), error.fix)
         if pending is None:
             return fail(self, obj.data, "This object has no click that adds: click on it first.")
         handlers.wake()

@@ -2,6 +2,8 @@
 
 import bpy
 
+from .. import preferences
+from ..server.connection import free_address
 from ..session import handlers
 from ..session.session import redraw, session
 from .common import fail
@@ -34,12 +36,37 @@ class SCANPICK_OT_server_stop(bpy.types.Operator):
         return session.connection.client is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        while session.cancel_latest():
-            pass
+        session.cancel_all()
         session.connection.shut_down()
         session.connection.trouble = ""
         redraw()
         return {"FINISHED"}
 
 
-CLASSES = (SCANPICK_OT_server_start, SCANPICK_OT_server_stop)
+class SCANPICK_OT_another_port(bpy.types.Operator):
+    """Write a free port into the server's address in the add-on's preferences, and start the server there"""
+
+    bl_idname = "scanpick.another_port"
+    bl_label = "Choose Another Port"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        preferences.get().address = free_address()
+        return bpy.ops.scanpick.server_start()
+
+
+class SCANPICK_OT_show_preferences(bpy.types.Operator):
+    """Show the add-on's preferences, with the server's address"""
+
+    bl_idname = "scanpick.show_preferences"
+    bl_label = "Add-on Preferences"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return bpy.ops.preferences.addon_show(module=preferences.ScanpickPreferences.bl_idname)
+
+
+CLASSES = (
+    SCANPICK_OT_server_start,
+    SCANPICK_OT_server_stop,
+    SCANPICK_OT_another_port,
+    SCANPICK_OT_show_preferences,
+)

@@ -8,6 +8,7 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from ..labels.labels import LabelError
 from ..session.session import session
 from ..study import study
+from ..study.recording import Recording
 from .common import fail, poll_object_mode, scan_object
 from .labels import attribute_items
 
@@ -71,9 +72,7 @@ class SCANPICK_OT_study_submit(bpy.types.Operator):
             recording = study.submit()
         except study.StudyError as error:
             return fail(self, obj.data if obj is not None else None, str(error))
-        text = f"{len(recording.done)} of {len(recording.tasks)} objects saved to {recording.path}"
-        session.notice(obj.data.session_uid, "INFO", text + ".")
-        self.report({"INFO"}, text)
+        _tell_what_is_saved(self, obj, recording)
         return {"FINISHED"}
 
 
@@ -89,8 +88,17 @@ class SCANPICK_OT_study_stop(bpy.types.Operator):
         return study.running() is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        obj, recording = study.scan(), study.running()
         study.abandon()
+        if obj is not None and recording.done:
+            _tell_what_is_saved(self, obj, recording)
         return {"FINISHED"}
+
+
+def _tell_what_is_saved(operator: bpy.types.Operator, obj: bpy.types.Object, recording: Recording) -> None:
+    text = f"{len(recording.done)} of {len(recording.tasks)} objects saved to {recording.path}"
+    session.notice(obj.data.session_uid, "INFO", text + ".")
+    operator.report({"INFO"}, text)
 
 
 CLASSES = (SCANPICK_OT_study_start, SCANPICK_OT_study_submit, SCANPICK_OT_study_stop)

@@ -87,7 +87,7 @@ class SCANPICK_OT_click(bpy.types.Operator):
         try:
             press(obj, context.scene, np.array([local]), np.array([vertex]), np.array([vertex]), self.positive)
         except ClickError as error:
-            return fail(self, obj.data, str(error))
+            return fail(self, obj.data, str(error), error.fix)
         redraw()
         return {"FINISHED"}
 
@@ -181,7 +181,7 @@ class SCANPICK_OT_object_unlock(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry = Geometry(scan_object(context))
-        notice = session.notices.get(geometry.data.session_uid)
+        notice = session.notice_of(geometry.data.session_uid)
         known = journal.state(geometry).get(notice.number) if notice is not None else None
         if known is None:
             return {"CANCELLED"}

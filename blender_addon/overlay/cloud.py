@@ -5,11 +5,13 @@ import gpu
 import numpy as np
 
 from ..scan.colors import read_colors
-from ..scan.geometry import Geometry, coordinates
+from ..scan.geometry import Geometry, coordinates, hidden_vertices
 from ..scan.masks import read_instance
 
 MAX_POINTS = 4_000_000
 """Of larger scans every n-th point is drawn."""
+NOT_DRAWN = -3
+"""Label of the points that the shader leaves out."""
 
 
 class Cloud:
@@ -24,6 +26,7 @@ class Cloud:
         self.step = max(1, -(-len(self.raw) // MAX_POINTS))
         self.labels = read_instance(geometry)
         self.colored = colors is not None
+        self._hidden: np.ndarray | None = None
         self._drawn_labels: np.ndarray | None = None
         self._static = _static_buffer(self.raw[:: self.step], colors[:: self.step] if colors is not None else None)
         self._triangles = triangles
@@ -31,12 +34,22 @@ class Cloud:
         if triangles is not None and len(triangles):
             self._elements = gpu.types.GPUIndexBuf(type="TRIS", seq=triangles)
         self._points = self._faces = None
+        self.look_for_hidden(geometry)
 
     def still_shows(self, geometry: Geometry) -> bool:
         """Whether positions and colours are still those on the graphics card; labels are told by others."""
         colors = read_colors(geometry.data, textures=False).values
         same = (colors is None) == (self._colors is None) and (colors is None or np.array_equal(colors, self._colors))
         return same and np.array_equal(coordinates(geometry.data), self.raw, equal_nan=True)
+
+    def look_for_hidden(self, geometry: Geometry) -> None:
+        """Leave out what is hidden in Edit Mode; in Object Mode Blender shows it as well."""
+        hidden = None
+        if geometry.editing:
+            with geometry.snapshot() as data:
+                hidden = hidden_vertices(data)
+        if not np.array_equal(hidden, self._hidden):
+            self._hidden, self._drawn_labels = hidden, None
 
     @property
     def has_faces(self) -> bool:
@@ -56,6 +69,8 @@ class Cloud:
         if self._drawn_labels is self.labels:
             return
         labels = self.labels[:: self.step].astype(np.float32)
+        if self._hidden is not None:
+            labels[self._hidden[:: self.step]] = NOT_DRAWN
         layout = gpu.types.GPUVertFormat()
         layout.attr_add(id="label", comp_type="F32", len=1, fetch_mode="FLOAT")
         buffer = gpu.types.GPUVertBuf(layout, len(labels))

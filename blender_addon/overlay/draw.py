@@ -45,8 +45,9 @@ def _cloud(obj: bpy.types.Object) -> Cloud | None:
     geometry = Geometry(obj)
     if known is not None and len(known.raw) == geometry.count:
         known.version = version
-        # the edit mesh is not asked while it is being edited: that would take longer than drawing
+        # positions and colours are not compared while they are being edited: that would take longer than drawing
         if geometry.editing or known.still_shows(geometry):
+            known.look_for_hidden(geometry)
             return known
     _clouds.pop(uid, None)
     if not geometry.count:
@@ -135,6 +136,7 @@ def _draw_cloud(
     program.uniform_float("point_size", _point_size(obj, view))
     program.uniform_float("opacity", 0.4 if xray else 1.0)
     program.uniform_bool("faces", [cloud.has_faces])
+    program.uniform_bool("masks_only", [False])
     # in Edit Mode Blender's own dots tell what is selected: stay behind them
     program.uniform_float("bias", -BIAS if obj.mode == "EDIT" else BIAS)
     program.uniform_sampler("palette", _palette_texture(obj, view))
@@ -142,6 +144,9 @@ def _draw_cloud(
     program.uniform_block("clip", clip)
     if not cloud.has_faces:
         cloud.points().draw(program)
+        if xray:  # without a depth test, points drawn later have covered the masks
+            program.uniform_bool("masks_only", [True])
+            cloud.points().draw(program)
     elif cloud.faces() is not None:
         gpu.state.depth_mask_set(False)
         cloud.faces().draw(program)

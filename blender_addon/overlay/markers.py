@@ -140,7 +140,7 @@ def _draw_clicks(
 
 def _presses(obj: bpy.types.Object) -> tuple[Press, ...]:
     """Clicks of the chosen object."""
-    item, state = obj.data.scanpick.active_item(), edits.shown_state(obj.data)
+    item, state = obj.data.scanpick.active_item(), edits.shown_state(obj.data.session_uid)
     known = state.get(item.number) if item is not None and state is not None else None
     return known.presses if known is not None else ()
 

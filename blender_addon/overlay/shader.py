@@ -15,15 +15,18 @@ void main()
   int index = int(label + 1.5);
   vec4 tint = texelFetch(palette, ivec2(index % PALETTE_WIDTH, index / PALETTE_WIDTH), 0);
   vec3 mixed = mix(color.rgb, tint.rgb, faces ? 1.0 : tint.a);
-  shade = vec4(linear(mixed.r), linear(mixed.g), linear(mixed.b), faces ? tint.a : opacity);
+  float seen = masks_only && (index == 0 || tint.a == 0.0) ? 0.0 : 1.0;
+  shade = vec4(linear(mixed.r), linear(mixed.g), linear(mixed.b), seen * (faces ? tint.a : opacity));
   gl_Position = matrix * local;
   gl_Position.z -= bias * gl_Position.w;
   gl_PointSize = point_size;
+  bool left_out = index < 0;
   for (int i = 0; i < clip.count.x; i++) {
-    if (dot(clip.planes[i], local) <= 0.0) {
-      shade.a = 0.0;  // a face; moving one of its corners away would stretch it
-      if (!faces) { gl_Position = vec4(2.0, 2.0, 2.0, 1.0); }
-    }
+    left_out = left_out || dot(clip.planes[i], local) <= 0.0;
+  }
+  if (left_out) {
+    shade.a = 0.0;  // a face; moving one of its corners away would stretch it
+    if (!faces) { gl_Position = vec4(2.0, 2.0, 2.0, 1.0); }
   }
 }
 """
@@ -54,6 +57,7 @@ def get() -> gpu.types.GPUShader:
         info.push_constant("FLOAT", "opacity")
         info.push_constant("FLOAT", "bias")
         info.push_constant("BOOL", "faces")
+        info.push_constant("BOOL", "masks_only")
         info.sampler(0, "FLOAT_2D", "palette")
         info.vertex_in(0, "VEC3", "position")
         info.vertex_in(1, "VEC4", "color")

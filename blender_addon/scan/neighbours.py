@@ -4,15 +4,14 @@ Faces tell it where there are some. A cloud is cut into small cells: vertices of
 neighbours. All works on whole arrays; a million vertices take a fraction of a second.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
-GROWN = 1 / 6
-"""Share of the surroundings from which a vertex joins a growing mask. Surroundings are three cells wide, so that the
-share falls from 1 to 0 over about three cells across a straight border: at 1/2 the border stays, at 1/6 and 5/6 it
-moves by a cell."""
+GRAINS = 4
+"""Grains along a cell's side: nearer vertices than a grain move as one, which bounds the work in a dense cloud."""
+REACH = 1.001
+"""Cells' sides that growing reaches (squared): a little over one, so that a regular cloud's rounded distances agree."""
 LARGEST_GRID = 32_000_000  # cells of a box that are counted instead of sorted
 
 _AROUND = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)])
@@ -109,6 +108,7 @@ class CellNeighbours:
         self._cell = np.full(len(points), self.cells, dtype=np.int32)  # one more, empty, for those without a place
         self._cell[valid] = numbers
         self._offset = (scaled - places - 0.5).astype(np.float32)  # from the middle of the cell, -0.5 to 0.5
+        self._make_grains(valid)
         steps = (_AROUND[:, 0] * shape[1] + _AROUND[:, 1]) * shape[2] + _AROUND[:, 2]
         self._beside = np.full((len(steps), self.cells + 1), self.cells, dtype=np.int32)
         for row, step in zip(self._beside, steps.tolist(), strict=True):
@@ -131,8 +131,49 @@ class CellNeighbours:
         counts[-1] = 0
         return counts
 
-    def _decide(self, mask: np.ndarray, decision: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """The mask by the share of it in each vertex's surroundings, interpolated between the middles of cells."""
+    def _make_grains(self, valid: np.ndarray) -> None:
+        """Number the grains in the order of their cells; each stands where its vertices are on average."""
+        along = ((self._offset[valid] + 0.5) * GRAINS).astype(np.int64).clip(0, GRAINS - 1)
+        keys = ((self._cell[valid] * np.int64(GRAINS) + along[:, 0]) * GRAINS + along[:, 1]) * GRAINS + along[:, 2]
+        occupied, numbers = _number(keys, self.cells * GRAINS**3)
+        self.grains = len(occupied)
+        self._grain = np.full(self.count, self.grains, dtype=np.int32)  # one more, for those without a place
+        self._grain[valid] = numbers
+        self._cell_of_grain = (occupied // GRAINS**3).astype(np.int32)
+        sums = [np.bincount(numbers, self._offset[valid, axis], self.grains) for axis in range(3)]
+        self._place_of_grain = (np.stack(sums, axis=1) / np.bincount(numbers, minlength=self.grains)[:, None]).astype(
+            np.float32
+        )
+
+    def grow(self, mask: np.ndarray) -> np.ndarray:
+        """The mask and what is within a cell's side of it.
+
+        Who reaches whom does not depend on the mask and is mutual, so that growing and then shrinking gives back all of
+        the mask, and shrinking and then growing nothing else (closing and opening of mathematical morphology).
+        """
+        held = np.zeros(self.grains + 1, dtype=bool)
+        held[self._grain[mask]] = True
+        held[-1] = False
+        sources = np.flatnonzero(held)
+        counts = np.bincount(self._cell_of_grain[sources], minlength=self.cells + 1)
+        first = np.cumsum(counts) - counts
+        near = self._sum_around(counts) > 0
+        left = np.flatnonzero(near[self._cell_of_grain] & ~held[:-1])
+        for row, step in zip(self._beside, _AROUND, strict=True):
+            there = row[self._cell_of_grain[left]]
+            reached = np.zeros(len(left), dtype=bool)
+            for rank in range(int(counts[there].max(initial=0))):
+                asking = np.flatnonzero((counts[there] > rank) & ~reached)
+                source = sources[first[there[asking]] + rank]
+                # exact in float64, hence the same from either end
+                away = self._place_of_grain[source] + step.astype(np.float64) - self._place_of_grain[left[asking]]
+                reached[asking] = (away * away).sum(axis=1) <= REACH
+            held[left[reached]] = True
+            left = left[~reached]
+        return mask | held[self._grain]
+
+    def smooth(self, mask: np.ndarray) -> np.ndarray:
+        """By the share of the mask in each vertex's surroundings, interpolated between the middles of cells."""
         inside = self._sum_around(self._counts(mask))
         mixed = (inside > 0) & (inside < self._around)
         near_border = np.zeros(self.cells + 1, dtype=bool)
@@ -152,32 +193,8 @@ class CellNeighbours:
             above += weight * inside[there]
             below += weight * self._around[there]
         result = mask.copy()
-        result[vertices] = decision(above / below)
+        result[vertices] = above / below >= 0.5
         return result
-
-    def grow(self, mask: np.ndarray) -> np.ndarray:
-        grown = mask | self._decide(mask, lambda share: share > GROWN)
-        return self._grow_specks(mask, grown)
-
-    def _grow_specks(self, mask: np.ndarray, grown: np.ndarray) -> np.ndarray:
-        """`grown` with what is within a cell's side of the middle of the mask's vertices in a cell: masks so small that
-        they are a minor share of all surroundings have to grow as well."""
-        counts = self._counts(mask)
-        sums = [np.bincount(self._cell[mask], self._offset[mask, axis], self.cells + 1) for axis in range(3)]
-        middles = (np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None]).astype(np.float32)
-        near = self._sum_around(counts) > 0
-        vertices = np.flatnonzero(near[self._cell] & ~grown)
-        cells, offsets = self._cell[vertices], self._offset[vertices]
-        joins = np.zeros(len(vertices), dtype=bool)
-        for row, step in zip(self._beside, _AROUND.astype(np.float32), strict=True):
-            there = row[cells]
-            away = middles[there] + step - offsets
-            joins |= (counts[there] > 0) & ((away * away).sum(axis=1) <= 1)
-        grown[vertices[joins]] = True
-        return grown
-
-    def smooth(self, mask: np.ndarray) -> np.ndarray:
-        return self._decide(mask, lambda share: share >= 0.5)
 
     def pieces(self, mask: np.ndarray, mostly: bool = False) -> np.ndarray:
         counts = self._counts(mask)

@@ -1,5 +1,6 @@
 """The one client of this Blender, and what the panel says about it."""
 
+import socket
 import time
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ class Connection:
         self.process = ServerProcess()
         self.client: Client | None = None
         self.trouble = ""
+        self.port_taken = False
         self._wanted_at: float | None = None
         self._ended: str | None = None
 
@@ -86,6 +88,16 @@ class Connection:
             self._want_server()
         return None
 
+    @property
+    def remedy(self) -> str:
+        """The operator that may mend what keeps the server away, for a button."""
+        address = preferences.get().address.strip()
+        if self.port_taken:
+            return "scanpick.another_port"
+        if refusal(address) or (is_loopback(address) and self.process.problem()):
+            return "scanpick.show_preferences"
+        return "scanpick.server_start"
+
     def _want_server(self) -> None:
         if self._wanted_at is None:
             self._wanted_at = time.monotonic()
@@ -103,11 +115,14 @@ class Connection:
             return []
         events = self.client.poll()
         if self.state is ConnectionState.CONNECTED:
-            self.trouble, self._wanted_at = "", None
+            self.trouble, self.port_taken, self._wanted_at = "", False, None
         self._ended = self.process.ended() or self._ended
         if self._ended and self.state is not ConnectionState.CONNECTED:  # which it notices a moment later
             self.trouble, self._ended = self._ended, None
-            if self.process.may_restart():
+            self.port_taken = is_taken(preferences.get().address.strip())
+            if self.port_taken:
+                self.trouble = f"Another program uses {preferences.get().address}: choose another port, or end it."
+            elif self.process.may_restart():
                 self._want_server()
         if self._wanted_at is not None and time.monotonic() - self._wanted_at > GRACE and not self.process.running:
             self._wanted_at = None
@@ -117,7 +132,7 @@ class Connection:
     def reconnect(self) -> None:
         """Address or keys changed: leave the old server; the next click finds the new one."""
         self.close()
-        self.trouble, self._wanted_at = "", None
+        self.trouble, self.port_taken, self._wanted_at = "", False, None
 
     def close(self) -> None:
         if self.client is not None:
@@ -136,6 +151,23 @@ def host_of(address: str) -> str:
 
 def is_loopback(address: str) -> bool:
     return host_of(address.strip()) in LOOPBACK
+
+
+def is_taken(address: str) -> bool:
+    """Whether a program listens on an address of this machine."""
+    parts = urlsplit(address)
+    try:
+        with socket.create_connection((parts.hostname, parts.port), timeout=0.1):
+            return True
+    except OSError:
+        return False
+
+
+def free_address() -> str:
+    """An address of this machine with a port that no program uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 def refusal(address: str) -> str | None:

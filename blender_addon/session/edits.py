@@ -181,9 +181,9 @@ def is_syncing() -> bool:
     return _syncing
 
 
-def shown_state(data: bpy.types.ID) -> ScanState | None:
-    """The state that the list shows, without reading the mesh: for drawing."""
-    return _shown.get(data.session_uid)
+def shown_state(data_uid: int) -> ScanState | None:
+    """The state that a scan's list shows, without reading the mesh: for drawing."""
+    return _shown.get(data_uid)
 
 
 def forget_all() -> None:

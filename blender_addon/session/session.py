@@ -20,13 +20,17 @@ from .answers import Answer, Answers
 from .application import ApplicationError, Noticed
 from .background import in_background
 from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
-from .state import EMPTY, ObjectState
+from .state import EMPTY, ObjectState, ScanState
 
 BUDGET = 0.02  # seconds of one pump() for reading groups; a frame at 50 Hz
 
 
 class ClickError(Exception):
-    """A click that cannot be done; the text is one sentence for the artist."""
+    """A click that cannot be done; the text is one sentence for the artist, `fix` the operator that may mend it."""
+
+    def __init__(self, sentence: str, fix: str = ""):
+        super().__init__(sentence)
+        self.fix = fix
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Notice:
     text: str
     operator: str = ""
     number: int = 0  # of the object that the operator is about
+    state: ScanState | None = None  # of the scan when it was said
 
 
 @dataclass
@@ -108,7 +113,7 @@ class Session:
             return None
         failed = self.connection.ensure_server()
         if failed:
-            raise ClickError(failed)
+            raise ClickError(failed, self.connection.remedy)
         key = self._scene_key(obj, scan)
         request = self._ask(key, data_uid, number, clicks, voxel_size, state.adapt)
         version = watch.version(data_uid)
@@ -165,6 +170,11 @@ class Session:
             return False
         self.cancel(candidates[-1])
         return True
+
+    def cancel_all(self) -> None:
+        """Give all presses up, of all scans."""
+        while self.cancel_latest():
+            pass
 
     # Answers
 
@@ -316,10 +326,15 @@ class Session:
     def notice(self, data_uid: int, level: str, text: str, operator: str = "", number: int = 0) -> None:
         """Put a line into the panel of a scan; an empty text takes it away."""
         if text:
-            self.notices[data_uid] = Notice(level, text, operator, number)
+            self.notices[data_uid] = Notice(level, text, operator, number, edits.shown_state(data_uid))
         else:
             self.notices.pop(data_uid, None)
         redraw()
+
+    def notice_of(self, data_uid: int) -> Notice | None:
+        """What the panel says about a scan: a notice holds until its objects or clicks change, undo included."""
+        notice = self.notices.get(data_uid)
+        return notice if notice is not None and notice.state == edits.shown_state(data_uid) else None
 
     def forget_file(self) -> None:
         """Another file was opened: nothing of the old one is meant any more."""

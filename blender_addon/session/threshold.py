@@ -12,7 +12,7 @@ from .session import session
 
 def is_live(obj: bpy.types.Object) -> bool:
     """Whether the answer to the chosen object's clicks is at hand. Looks at what the list shows, for drawing."""
-    state, item = edits.shown_state(obj.data), obj.data.scanpick.active_item()
+    state, item = edits.shown_state(obj.data.session_uid), obj.data.scanpick.active_item()
     known = state.get(item.number) if state is not None and item is not None else None
     return known is not None and session.answers.of(obj.data.session_uid, known) is not None
 

@@ -128,7 +128,7 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
         column.scale_y = 1.2
         column.operator("scanpick.open_sample", icon="HOME")
         column.operator("scanpick.import_scan", text="Import LAS, E57, PCD, XYZ…", icon="IMPORT")
-        notice = session.notices.get(NO_SCAN)
+        notice = session.notice_of(NO_SCAN)
         if notice is not None:
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
 
@@ -151,7 +151,10 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
             row = layout.row(align=True)
             row.label(text=self._waiting_text(waiting), icon="SORTTIME")
             row.operator("scanpick.cancel_pending", text="", icon="X")
-        notice = session.notices.get(obj.data.session_uid)
+            if session.connection.trouble:
+                draw_sentence(layout, context, session.connection.trouble, NOTICE_ICONS["ERROR"])
+                layout.operator(session.connection.remedy, icon="MODIFIER")
+        notice = session.notice_of(obj.data.session_uid)
         if notice is not None and not (waiting and notice.level == "INFO"):
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
             if notice.operator:

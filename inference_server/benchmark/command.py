@@ -2,7 +2,7 @@
 
 import typer
 
-from . import click, engine, recovery, redraw, seat, separate, wire
+from . import click, engine, read, recovery, redraw, seat, separate, wire
 
 app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
 app.command("engine")(engine.command)
@@ -10,5 +10,6 @@ app.command("wire")(wire.command)
 app.command("click")(click.command)
 app.command("recovery")(recovery.command)
 app.command("seat")(seat.command)
+app.command("read")(read.command)
 app.command("redraw")(redraw.command)
 app.command("separate")(separate.command)

@@ -32,7 +32,7 @@ def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> li
         item = mesh.scanpick.active_item()
         if not item.vertices:
             raise SystemExit(session.notices[mesh.session_uid].text)
-        timing = session.answers.of(mesh.session_uid, edits.shown_state(mesh).get(item.number)).timing
+        timing = session.answers.of(mesh.session_uid, edits.shown_state(mesh.session_uid).get(item.number)).timing
         rows.append({**timing, "total": total, "mask": item.vertices})
         bpy.ops.scanpick.object_delete()
         bpy.ops.ed.undo_push(message="Next")

@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 bpy = pytest.importorskip("bpy", reason="only inside a Blender's Python")
 
+ADDON = "bl_ext.user_default.scanpick"
+
 
 def server_python() -> str:
     """An interpreter with numpy and pyzmq: that of the server, never Blender's."""
@@ -30,14 +32,19 @@ def extension_zip() -> Path:
     return next(folder.glob(f"*{label}*.zip"))
 
 
-@pytest.fixture(scope="session")
-def addon() -> ModuleType:
-    """The installed add-on's package."""
-    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.scanpick")
+def install() -> None:
+    """Install and enable the zip, as a user does; over one that is there."""
     bpy.ops.extensions.package_install_files(
         repo="user_default", filepath=str(extension_zip()), enable_on_install=True, overwrite=True
     )
-    return sys.modules["bl_ext.user_default.scanpick"]
+
+
+@pytest.fixture(scope="session")
+def addon() -> ModuleType:
+    """The installed add-on's package."""
+    bpy.ops.preferences.addon_disable(module=ADDON)
+    install()
+    return sys.modules[ADDON]
 
 
 @pytest.fixture
@@ -100,8 +107,7 @@ def blender(addon: ModuleType, session) -> Iterator[ModuleType]:
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     if addon.__name__ not in bpy.context.preferences.addons:
         bpy.ops.preferences.addon_enable(module=addon.__name__)
-    settings = bpy.context.preferences.addons[addon.__name__].preferences
-    settings.start_server = False
+    preferences().start_server = False
     bpy.ops.ed.undo_push(message="Original")
     yield bpy
     if bpy.context.object is not None and bpy.context.object.mode != "OBJECT":
@@ -118,9 +124,13 @@ def connected(blender: ModuleType, session, sphere_server) -> SphereProcess:
     return server
 
 
+def preferences() -> "bpy.types.AddonPreferences":
+    """The add-on's preferences."""
+    return bpy.context.preferences.addons[ADDON].preferences
+
+
 def connect(session, address: str) -> None:
-    settings = bpy.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
-    settings.address = address
+    preferences().address = address
     session.connection.start()
     deadline = time.monotonic() + 10
     while session.connection.state.value != "connected":
@@ -216,6 +226,12 @@ def scan(connected: SphereProcess, blender: ModuleType) -> ModuleType:
 def listed(blender: ModuleType, name: str = "scan"):
     """What the add-on keeps with an object's data."""
     return blender.data.objects[name].data.scanpick
+
+
+def notice(blender: ModuleType, session, name: str = "scan") -> str:
+    """What the sidebar says about the scan now, "" for nothing."""
+    found = session.notice_of(blender.data.objects[name].data.session_uid)
+    return found.text if found else ""
 
 
 def click(blender: ModuleType, session, vertex: int, positive: bool = True) -> None:

@@ -4,7 +4,19 @@ import time
 
 import numpy as np
 import pytest
-from conftest import add_mesh, connect, edit_mode, free_address, grid_points, group, object_mode, pump, select
+from conftest import (
+    add_mesh,
+    connect,
+    edit_mode,
+    free_address,
+    grid_points,
+    group,
+    notice,
+    object_mode,
+    preferences,
+    pump,
+    select,
+)
 
 POINTS = grid_points()
 MIDDLE = 820
@@ -15,15 +27,15 @@ def click(blender, vertices=(MIDDLE,), positive=True):
     return blender.ops.scanpick.click_selection(positive=positive)
 
 
-def notice(blender, session, name="scan"):
-    found = session.notices.get(blender.data.objects[name].data.session_uid)
-    return found.text if found else ""
-
-
 def assert_next_click_works(blender, session):
     assert click(blender) == {"FINISHED"}
     pump(session)
     assert MIDDLE in group("Object 1")
+
+
+def fix(blender, session):
+    """The operator of the button below what the sidebar says."""
+    return session.notice_of(blender.data.objects["scan"].data.session_uid).operator
 
 
 def test_no_selection(connected, blender, session):
@@ -43,29 +55,30 @@ def test_removing_before_anything_was_added(connected, blender, session):
 
 
 def test_no_server(blender, session, sphere_server):
-    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
-    settings.address = free_address()
+    preferences().address = free_address()
     add_mesh(POINTS)
     edit_mode()
     assert click(blender) == {"CANCELLED"}
     assert "No server answers" in notice(blender, session) and "start it" in notice(blender, session)
+    assert fix(blender, session) == "scanpick.show_preferences"
     server = sphere_server()
     connect(session, server.address)
     assert_next_click_works(blender, session)
 
 
 def test_server_not_installed(blender, session):
-    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings = preferences()
     settings.address, settings.start_server = free_address(), True
     add_mesh(POINTS)
     edit_mode()
     assert click(blender) == {"CANCELLED"}
     assert "install.py blender" in notice(blender, session)
+    assert fix(blender, session) == "scanpick.show_preferences"
 
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "http://127.0.0.1:80", ""])
 def test_an_address_that_is_none(blender, session, address):
-    blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences.address = address
+    preferences().address = address
     add_mesh(POINTS)
     edit_mode()
     assert click(blender) == {"CANCELLED"}
@@ -73,7 +86,7 @@ def test_an_address_that_is_none(blender, session, address):
 
 
 def test_another_machine_needs_online_access(blender, session):
-    blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences.address = "tcp://10.9.8.7:47600"
+    preferences().address = "tcp://10.9.8.7:47600"
     assert not blender.app.online_access
     add_mesh(POINTS)
     edit_mode()
@@ -102,8 +115,7 @@ def test_server_killed_between_click_and_answer(blender, session, sphere_server)
 
 def test_wrong_protocol_version(blender, session, sphere_server):
     server = sphere_server("--version", "99")
-    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
-    settings.address = server.address
+    preferences().address = server.address
     session.connection.start()
     deadline = time.monotonic() + 5
     while session.connection.state.value != "incompatible":

@@ -1,7 +1,5 @@
 """Scans in a state that clicks were not made for: a sentence or a mask, and nothing lost."""
 
-import sys
-
 import numpy as np
 import pytest
 from conftest import (
@@ -14,6 +12,7 @@ from conftest import (
     group,
     instance,
     listed,
+    notice,
     object_mode,
     pump,
     select,
@@ -21,16 +20,11 @@ from conftest import (
 
 POINTS = grid_points()
 MIDDLE, FAR = 820, 195
-ADDON = "bl_ext.user_default.scanpick"
 
 
-def notice(blender, session, name="scan"):
-    found = session.notices.get(blender.data.objects[name].data.session_uid)
-    return found.text if found else ""
-
-
-def trouble(blender):
-    return sys.modules[f"{ADDON}.operators.common"].trouble(blender.context)
+@pytest.fixture
+def trouble(module):
+    return module("operators.common").trouble
 
 
 @pytest.mark.parametrize("scale", [(-1, 1, 1), (-2, -2, -2), (1, 0.5, 3)])
@@ -100,7 +94,7 @@ def test_modifiers_are_left_alone_and_it_is_said(connected, blender, session, ki
     assert "modifiers" not in notice(blender, session)
 
 
-def test_other_modes_are_said(scan, session):
+def test_other_modes_are_said(scan, session, trouble):
     click(scan, session, MIDDLE)
     for mode in ("SCULPT", "WEIGHT_PAINT"):
         scan.ops.object.mode_set(mode=mode)
@@ -110,7 +104,7 @@ def test_other_modes_are_said(scan, session):
     click(scan, session, FAR)
 
 
-def test_instances_of_a_collection_are_no_scan_and_it_is_said(scan, session):
+def test_instances_of_a_collection_are_no_scan_and_it_is_said(scan, session, trouble):
     collection = scan.data.collections.new("room")
     collection.objects.link(scan.data.objects["scan"])
     instancer = scan.data.objects.new("room", None)

@@ -128,11 +128,11 @@ def test_names_are_made_safe(module):
 def test_a_pattern_that_is_none_and_a_folder_that_cannot_be_written(blender, module, session, tmp_path):
     scan = labelled(blender, module, False, {"left": LEFT})
     assert blender.ops.scanpick.export_objects(directory=str(tmp_path), pattern="{what}") == {"CANCELLED"}
-    assert "naming pattern" in session.notices[scan.data.session_uid].text
+    assert "naming pattern" in session.notice_of(scan.data.session_uid).text
     file = tmp_path / "file"
     file.write_text("x")
     assert blender.ops.scanpick.export_objects(directory=str(file / "below"), format="PLY") == {"CANCELLED"}
-    assert "choose another" in session.notices[scan.data.session_uid].text
+    assert "choose another" in session.notice_of(scan.data.session_uid).text
     assert set(blender.data.objects.keys()) == {"scan"}
 
 
@@ -151,7 +151,7 @@ def test_a_full_disk_leaves_nothing_half_written(blender, module, session, tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, handler)
     assert result == {"CANCELLED"}
-    assert "could not be written" in session.notices[scan.data.session_uid].text
+    assert "could not be written" in session.notice_of(scan.data.session_uid).text
     assert [p for p in tmp_path.iterdir() if p.suffix != ".mtl"] == [whole]
     assert whole.read_bytes() == before, "the older file is whole"
     assert set(blender.data.objects.keys()) == {"scan"}
@@ -161,7 +161,7 @@ def test_a_full_disk_leaves_nothing_half_written(blender, module, session, tmp_p
 def test_a_read_only_folder_is_a_sentence(blender, module, session):
     scan = labelled(blender, module, False, {"left": LEFT})
     assert blender.ops.scanpick.export_objects(directory="/sys/kernel", format="PLY") == {"CANCELLED"}
-    assert "/sys/kernel cannot be written to" in session.notices[scan.data.session_uid].text
+    assert "/sys/kernel cannot be written to" in session.notice_of(scan.data.session_uid).text
 
 
 @pytest.mark.parametrize("format", ["GLB", "OBJ"])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import add_mesh, edit_mode, grid_points, group, instance, object_mode, pump, select
+from conftest import add_mesh, edit_mode, grid_points, group, instance, notice, object_mode, pump, select
 
 POINTS = grid_points()
 MIDDLE, FAR = 820, 195
@@ -57,6 +57,13 @@ def test_growing_and_shrinking_is_one_undo_step_and_stays_through_the_next_click
     assert group("Object 1") == before
     scan.ops.ed.redo()
     assert group("Object 1") == after
+
+
+def test_growing_and_then_shrinking_gives_the_mask_back(scan):
+    before = group("Object 1")
+    press(scan, "grow_mask")
+    press(scan, "shrink_mask")
+    assert before <= group("Object 1") and len(before) >= 0.97 * len(group("Object 1"))
 
 
 def click_by_selection(blender, session, vertices, positive=True):
@@ -120,7 +127,7 @@ def test_finishing_takes_nothing_from_locked_objects(scan, session):
     for _ in range(3):
         press(scan, "grow_mask", repeat=2)
     assert group("Object 1") == locked and not group("Object 2") & locked
-    assert "of locked objects" in session.notices[scan.data.objects["scan"].data.session_uid].text
+    assert "of locked objects" in notice(scan, session)
 
 
 def test_a_locked_object_and_one_without_a_mask_cannot_be_finished(scan, session):
@@ -245,7 +252,7 @@ def test_by_hand_needs_a_selection_and_says_so(scan, session):
     edit_mode()
     select([])
     assert scan.ops.scanpick.add_by_hand() == {"CANCELLED"}
-    assert "No vertex is selected" in session.notices[scan.data.objects["scan"].data.session_uid].text
+    assert "No vertex is selected" in notice(scan, session)
     object_mode()
     assert not scan.ops.scanpick.add_by_hand.poll()
 
@@ -256,7 +263,7 @@ def test_what_is_left_is_shown_piece_by_piece(connected, blender, session, modul
     said = []
     for _ in range(4):
         assert blender.ops.scanpick.next_left() == {"FINISHED"}
-        said.append(session.notices[blender.data.objects["scan"].data.session_uid].text)
+        said.append(notice(blender, session))
     assert [text.split(":")[0] for text in said] == [
         "Piece 1 of 3", "Piece 2 of 3", "Piece 3 of 3", "Piece 1 of 3",
     ]  # fmt: skip
@@ -266,11 +273,11 @@ def test_what_is_left_is_shown_piece_by_piece(connected, blender, session, modul
     select(range(900))
     press(blender, "add_by_hand")
     blender.ops.scanpick.next_left()
-    assert "of 2: 400" in session.notices[blender.data.objects["scan"].data.session_uid].text
+    assert "of 2: 400" in notice(blender, session)
     select(range(1401))
     press(blender, "add_by_hand")
     assert blender.ops.scanpick.next_left() == {"CANCELLED"}
-    assert "no large piece left" in session.notices[blender.data.objects["scan"].data.session_uid].text
+    assert "no large piece left" in notice(blender, session)
 
 
 def test_the_view_moves_to_a_piece(blender, module):

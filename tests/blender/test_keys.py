@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-ADDON = "bl_ext.user_default.scanpick"
 IN_OBJECT_MODE = (
     "Window", "Screen", "Screen Editing", "Frames", "User Interface", "View2D", "3D View", "3D View Generic",
     "Object Mode", "Object Non-modal",

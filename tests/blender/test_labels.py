@@ -51,7 +51,7 @@ def another_scan(blender):
 
 
 def told(session, obj):
-    return session.notices[obj.data.session_uid].text
+    return session.notice_of(obj.data.session_uid).text
 
 
 @pytest.mark.parametrize("format", list(FORMATS))

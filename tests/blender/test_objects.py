@@ -119,7 +119,7 @@ class TestLocks:
     def test_a_click_on_a_locked_object_changes_nothing_says_so_and_offers_to_unlock(self, three, session):
         bpy_scan(three).objects[1].locked = True
         assert click(three, session, MIDDLE) == {"CANCELLED"}
-        notice = session.notices[three.data.objects["scan"].data.session_uid]
+        notice = session.notice_of(three.data.objects["scan"].data.session_uid)
         assert "locked" in notice.text and notice.operator == "scanpick.object_unlock"
         assert len(names(three)) == 3
         three.ops.scanpick.object_unlock()

@@ -1,6 +1,7 @@
 """The whole way with the real server, started by the add-on itself: click, network, vertex group."""
 
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from conftest import (
     group,
     instance,
     object_mode,
+    preferences,
     pump,
     select,
     server_python,
@@ -27,7 +29,7 @@ def real_server(blender, session, module):
     """The installation record of this checkout, and the add-on's own server process."""
     location = module("wire.location")
     location.write(location.Installation(server_python(), str(REPOSITORY)))
-    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings = preferences()
     settings.address, settings.start_server = free_address(), True
     yield session.connection
     session.connection.shut_down()
@@ -64,7 +66,26 @@ def add_room(blender) -> tuple[np.ndarray, slice]:
 def answer_of(blender, session, module):
     """The server's last answer for the first object."""
     data = blender.data.objects["scan"].data
-    return session.answers.of(data.session_uid, module("session.edits").shown_state(data).get(1))
+    return session.answers.of(data.session_uid, module("session.edits").shown_state(data.session_uid).get(1))
+
+
+def test_a_port_that_another_program_uses_is_said_and_another_one_chosen(real_server, blender, session):
+    add_mesh(room()[0])
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        preferences().address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        assert blender.ops.scanpick.click(vertex=0) == {"FINISHED"}
+        until = time.monotonic() + SERVER_START
+        while not session.connection.port_taken:
+            assert time.monotonic() < until, session.connection.text
+            session.pump()
+            time.sleep(0.05)
+        assert "choose another port" in session.connection.text
+        assert session.connection.remedy == "scanpick.another_port"
+        assert blender.ops.scanpick.another_port() == {"FINISHED"}
+        assert not session.pending.items, "the click is given up"
+        assert blender.ops.scanpick.click(vertex=0) == {"FINISHED"}
+        pump(session, SERVER_START)
+    assert 0 in group("Object 1")
 
 
 def test_click_through_the_server_that_the_addon_starts(real_server, blender, session, module):

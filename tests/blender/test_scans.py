@@ -155,27 +155,27 @@ def test_a_file_that_is_none_is_a_sentence(blender, session, environment, tmp_pa
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert blender.ops.scanpick.import_scan(filepath=str(tmp_path / name)) == {"CANCELLED"}
-    assert words in session.notices[scan.data.session_uid].text
+    assert words in session.notice_of(scan.data.session_uid).text
     assert set(blender.data.objects.keys()) == {"scan"}
 
 
 def test_where_the_server_is_not_installed_or_moved_the_sample_says_so(blender, session, module, tmp_path):
     scan, location = add_mesh(np.zeros((3, 3))), module("wire.location")
     assert blender.ops.scanpick.open_sample() == {"CANCELLED"}
-    assert "python install.py blender" in session.notices[scan.data.session_uid].text
+    assert "python install.py blender" in session.notice_of(scan.data.session_uid).text
     location.write(location.Installation(server_python(), str(tmp_path)))
     try:
         assert blender.ops.scanpick.open_sample() == {"CANCELLED"}
-        assert "sample scan is not in the server's folder" in session.notices[scan.data.session_uid].text
+        assert "sample scan is not in the server's folder" in session.notice_of(scan.data.session_uid).text
     finally:
         location.record_file().unlink()
 
 
 def test_without_any_scan_the_sentence_is_in_the_sidebar(blender, session, environment, tmp_path):
     assert blender.ops.scanpick.import_scan(filepath=str(tmp_path / "gone.laz")) == {"CANCELLED"}
-    assert "no scan file at" in session.notices[0].text
+    assert "no scan file at" in session.notice_of(0).text
     blender.ops.scanpick.open_sample()
-    assert 0 not in session.notices
+    assert session.notice_of(0) is None
 
 
 def test_the_first_read_tells_how_far_it_is_and_later_ones_nothing(scan, module):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import add_mesh, grid_points, group, instance, pump
+from conftest import add_mesh, grid_points, group, instance, notice, pump
 
 POINTS = grid_points()
 X, Y = POINTS[:, 0], POINTS[:, 1]
@@ -99,7 +99,7 @@ def test_locked_objects_keep_their_vertices(scan, session):
     take(scan)
     assert group("Object 1") == locked
     assert group("chair") == indices(scan.parts["mask"]) - locked
-    assert "stay with locked objects" in session.notices[scan.data.objects["scan"].data.session_uid].text
+    assert "stay with locked objects" in notice(scan, session)
 
 
 def test_every_group_and_boolean_attribute_at_once(scan, session):

@@ -4,25 +4,26 @@ import sys
 
 import numpy as np
 from conftest import (
+    ADDON,
     REPOSITORY,
     VOXEL,
     add_mesh,
     ball,
     click,
     edit_mode,
-    extension_zip,
     grid_points,
     group,
+    install,
     instance,
     listed,
     object_mode,
+    preferences,
     pump,
     select,
 )
 
 POINTS = grid_points()
 PLACES = (820, 195, 1420, 39)
-ADDON = "bl_ext.user_default.scanpick"
 OLD_FILE = REPOSITORY / "tests" / "data" / "saved_in_4_2.blend"
 
 
@@ -155,7 +156,7 @@ def test_appended_into_another_file_it_goes_on(scan, session, tmp_path):
     assert everything(scan) == before
 
 
-def test_linked_it_is_shown_and_says_what_to_do(scan, session, tmp_path):
+def test_linked_it_is_shown_and_says_what_to_do(scan, session, module, tmp_path):
     click(scan, session, PLACES[0])
     before = everything(scan)
     path = str(tmp_path / "library.blend")
@@ -165,8 +166,7 @@ def test_linked_it_is_shown_and_says_what_to_do(scan, session, tmp_path):
     linked = scan.data.objects["scan"]
     scan.context.view_layer.objects.active = linked
     assert not scan.ops.scanpick.click.poll()
-    common = sys.modules[f"{ADDON}.operators.common"]
-    assert "make it local first" in common.trouble(scan.context)
+    assert "make it local first" in module("operators.common").trouble(scan.context)
     assert [o.name for o in listed(scan).objects] == ["Object 1"]
     linked.select_set(True)
     scan.ops.object.make_local(type="SELECT_OBDATA")
@@ -220,7 +220,7 @@ def test_the_addon_disabled_enabled_and_updated_in_the_middle(scan, session, add
     click(scan, session, PLACES[0])
     click(scan, session, PLACES[1])
     before = everything(scan)
-    address = scan.context.preferences.addons[ADDON].preferences.address
+    address = preferences().address
     scan.ops.preferences.addon_disable(module=ADDON)
     assert not hasattr(scan.data.objects["scan"].data, "scanpick")
     assert group("Object 1") == before[1][0], "masks are Blender's own, with or without the add-on"
@@ -232,9 +232,7 @@ def test_the_addon_disabled_enabled_and_updated_in_the_middle(scan, session, add
     assert everything(scan) == before, "a file saved without the add-on keeps the clicks"
     click(scan, fresh, PLACES[2])
     updated = everything(scan)
-    scan.ops.extensions.package_install_files(
-        repo="user_default", filepath=str(extension_zip()), enable_on_install=True, overwrite=True
-    )
+    install()
     fresh = sys.modules[f"{ADDON}.session.session"].session
     assert everything(scan) == updated, "updating while a file is open loses nothing"
     connect_again(scan, fresh, address)
@@ -244,8 +242,25 @@ def test_the_addon_disabled_enabled_and_updated_in_the_middle(scan, session, add
     assert everything(scan) == updated
 
 
+def test_the_addon_removed_and_installed_again(scan, session, tmp_path):
+    click(scan, session, PLACES[0])
+    before = everything(scan)
+    address = preferences().address
+    repositories = [repository.module for repository in scan.context.preferences.extensions.repos]
+    scan.ops.extensions.package_uninstall(repo_index=repositories.index("user_default"), pkg_id="scanpick")
+    assert ADDON not in scan.context.preferences.addons
+    scan.ops.wm.save_as_mainfile(filepath=str(tmp_path / "without.blend"))
+    install()
+    scan.ops.wm.open_mainfile(filepath=str(tmp_path / "without.blend"))
+    assert everything(scan) == before
+    fresh = sys.modules[f"{ADDON}.session.session"].session
+    connect_again(scan, fresh, address)
+    click(scan, fresh, PLACES[1])
+    assert listed(scan).objects[0].clicks == 2
+
+
 def connect_again(blender, session, address):
-    settings = blender.context.preferences.addons[ADDON].preferences
+    settings = preferences()
     settings.address, settings.start_server = address, False
     assert session.connection.start() == "" or session.connection.start() is None
 

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, add_mesh, free_address, grid_points, pump, server_python
+from conftest import REPOSITORY, add_mesh, free_address, grid_points, notice, preferences, pump, server_python
 
 SIDE = 40
 POINTS = grid_points(SIDE)
@@ -24,10 +24,6 @@ def labelled(blender):
 def click(blender, session, vertex, positive=True):
     assert blender.ops.scanpick.click(vertex=int(vertex), positive=positive) == {"FINISHED"}
     pump(session, 90)
-
-
-def told(session, obj):
-    return session.notices[obj.data.session_uid].text
 
 
 @pytest.fixture
@@ -85,22 +81,22 @@ def test_what_cannot_be_is_a_sentence(connected, blender, session, study, tmp_pa
     obj = labelled(blender)
     start = blender.ops.scanpick.study_start
     assert start(filepath="/dev/full/a.json", attribute="instance") == {"CANCELLED"}
-    assert "choose another folder" in told(session, obj)
+    assert "choose another folder" in notice(blender, session)
     obj.data.attributes.new("few", "INT", "POINT").data[3].value = -1
     obj.data.attributes["few"].data.foreach_set("value", np.where(TRUTH == 11, 0, -1).astype(np.int32))
     assert start(filepath=str(tmp_path / "few.json"), attribute="few") == {"CANCELLED"}
-    assert "no labelled object has 50 vertices" in told(session, obj)
+    assert "no labelled object has 50 vertices" in notice(blender, session)
     start(filepath=str(tmp_path / "a.json"), attribute="instance")
     assert blender.ops.scanpick.study_submit() == {"CANCELLED"}
-    assert "at least once" in told(session, obj)
+    assert "at least once" in notice(blender, session)
     assert not (tmp_path / "a.json").exists()
     blender.ops.scanpick.object_delete()
     assert blender.ops.scanpick.study_submit() == {"CANCELLED"}
-    assert "is gone" in told(session, obj)
+    assert "is gone" in notice(blender, session)
     blender.ops.scanpick.study_stop()
     (tmp_path / "a.json").write_text("{}")
     assert start(filepath=str(tmp_path / "a.json"), attribute="instance.imported") == {"CANCELLED"}
-    assert "study at" in told(session, obj)
+    assert "study at" in notice(blender, session)
     blender.data.objects.remove(obj)
     assert not blender.ops.scanpick.study_submit.poll()
 
@@ -111,6 +107,15 @@ def test_stopping_leaves_no_empty_object(connected, blender, session, study, tmp
     assert [row.clicks for row in obj.data.scanpick.objects] == [0]
     assert blender.ops.scanpick.study_stop() == {"FINISHED"}
     assert not obj.data.scanpick.objects and study.running() is None
+
+
+def test_stopping_says_what_is_saved(connected, blender, session, study, tmp_path):
+    labelled(blender)
+    blender.ops.scanpick.study_start(filepath=str(tmp_path / "a.json"), attribute="instance", count=5)
+    click(blender, session, np.flatnonzero(study.running().task == TRUTH)[10])
+    blender.ops.scanpick.study_submit()
+    blender.ops.scanpick.study_stop()
+    assert notice(blender, session).startswith("1 of 2 objects saved to ")
 
 
 def test_undo_takes_clicks_back_and_not_what_was_submitted(connected, blender, session, study, tmp_path):
@@ -132,7 +137,7 @@ def test_undo_takes_clicks_back_and_not_what_was_submitted(connected, blender, s
 def test_a_session_on_the_sample_replays_beside_the_simulator(blender, session, study, module, tmp_path):
     location = module("wire.location")
     location.write(location.Installation(server_python(), str(REPOSITORY)))
-    settings = blender.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
+    settings = preferences()
     settings.address, settings.start_server = free_address(), True
     try:
         blender.ops.scanpick.open_sample()

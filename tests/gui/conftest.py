@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -45,8 +46,8 @@ def blender_home(blender_program: Path, tmp_path_factory: pytest.TempPathFactory
         folder = home / "zips"
         build(folder)
     said = subprocess.run([blender_program, "--version"], env=environment, capture_output=True, text=True).stdout
-    version = tuple(int(part) for part in said.split()[1].split(".")[:2])
-    label = "blender-4.2" if version < (5, 1) else "blender-5.1"
+    version = re.search(r"^Blender (\d+)\.(\d+)", said, re.MULTILINE)  # warnings may come before it
+    label = "blender-4.2" if tuple(map(int, version.groups())) < (5, 1) else "blender-5.1"
     (zip_file,) = Path(folder).glob(f"*{label}*.zip")
     install = [blender_program, "--command", "extension", "install-file", "-r", "user_default", "-e", zip_file]
     done = subprocess.run(install, env=environment, capture_output=True, text=True, cwd=REPOSITORY)

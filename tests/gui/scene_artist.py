@@ -51,9 +51,8 @@ def open_scan(stage) -> np.ndarray:
         bpy.data.objects.remove(other)
     bpy.ops.wm.ply_import(filepath=str(stage.out / "room.ply"))
     bpy.context.object.name = "room"
-    preferences = bpy.context.preferences
-    preferences.addons["bl_ext.user_default.scanpick"].preferences.address = stage.address
-    preferences.view.filebrowser_display_type = "SCREEN"
+    stage.preferences.address = stage.address
+    bpy.context.preferences.view.filebrowser_display_type = "SCREEN"
     bpy.ops.wm.save_as_mainfile(filepath=str(stage.out / "work.blend"))
     return np.load(stage.out / "labels.npy")
 
@@ -95,8 +94,7 @@ def look_down(stage):
     for _ in range(2):
         yield from stage.tap("NUMPAD_2")
         yield from stage.pause(0.5)
-    yield from stage.click(stage.tool("scanpick.click_tool"))
-    yield from stage.until(lambda: stage.active_tool() == "scanpick.click_tool", "the tool")
+    yield from stage.take_click_tool()
     yield from stage.move(stage.middle())
 
 
@@ -158,8 +156,7 @@ def play(stage):
     yield from stage.pause(0.6)
     yield from stage.shot("07_search")
     yield from stage.tap("RET")
-    yield from stage.until(lambda: any(a.type == "FILE_BROWSER" for a in stage.window.screen.areas), "the file browser")
-    yield from stage.pause(1.0)
+    yield from stage.file_browser()
     yield from stage.shot("08_export")
     yield from stage.tap("RET")
     yield from stage.until(lambda: len(list(stage.out.glob("*.glb"))) >= OBJECTS, "the exported files", 60)

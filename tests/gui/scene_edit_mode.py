@@ -41,8 +41,7 @@ def open_scan(stage) -> None:
     with bpy.context.temp_override(window=stage.window, area=area, region=region):
         bpy.ops.view3d.view_selected()
         bpy.ops.ed.undo_push(message="Scan")
-    settings = bpy.context.preferences.addons["bl_ext.user_default.scanpick"].preferences
-    settings.address = stage.address
+    stage.preferences.address = stage.address
 
 
 def members(name: str) -> set[int]:
@@ -60,6 +59,14 @@ def button(stage, text_row: int) -> tuple[float, float]:
     area, _ = stage.view
     region = next(r for r in area.regions if r.type == "UI")
     return region.x + region.width * (0.25 if text_row == 0 else 0.7), region.y + region.height - 48
+
+
+def floor_seen(stage, name: str):
+    """How many pixels around a place on the floor show points, by Blender or the overlay, and not the background."""
+    picture = yield from stage.picture(name)
+    x, y = (int(v) for v in stage.place_of((-1, -1, 0)))
+    brightest = picture[y - 20 : y + 20, x - 20 : x + 20, :3].max(axis=2)
+    return int(((brightest > 0.4) | (brightest < 0.1)).sum())
 
 
 def play(stage):
@@ -90,9 +97,15 @@ def play(stage):
     stage.facts["selected_after_undo"] = bpy.data.objects["scan"].data.total_vert_sel
     yield from stage.tap("Z", ctrl=True, shift=True)
     yield from stage.until(lambda: members("Object 1") == found, "redo")
+    stage.facts["floor_seen"] = [(yield from floor_seen(stage, "4_before_hiding"))]
+    yield from stage.tap("A")
+    yield from stage.tap("H")
+    stage.facts["floor_seen"].append((yield from floor_seen(stage, "5_hidden")))
+    yield from stage.tap("H", alt=True)
+    stage.facts["floor_seen"].append((yield from floor_seen(stage, "6_shown_again")))
     yield from stage.tap("TAB")
     yield from stage.until(lambda: bpy.data.objects["scan"].mode == "OBJECT", "Object Mode")
     values = np.empty(len(bpy.data.objects["scan"].data.vertices), dtype=np.int32)
     bpy.data.objects["scan"].data.attributes["instance"].data.foreach_get("value", values)
     stage.facts["instance_agrees"] = set(np.flatnonzero(values == 1).tolist()) == found
-    yield from stage.shot("4_object_mode")
+    yield from stage.shot("7_object_mode")

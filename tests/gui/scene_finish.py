@@ -24,8 +24,7 @@ def play(stage):
     bpy.data.objects["scan"].data.scanpick.voxel_size = 0.03
     yield
     yield from stage.sidebar()
-    yield from stage.click(stage.tool("scanpick.click_tool"))
-    yield from stage.until(lambda: stage.active_tool() == "scanpick.click_tool", "the tool")
+    yield from stage.take_click_tool()
     yield from stage.click(stage.place_of(TOP))
     yield from stage.until(lambda: bool(members("Object 1")), "the mask")
     clicked = members("Object 1")

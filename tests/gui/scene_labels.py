@@ -18,12 +18,8 @@ def play(stage):
     yield from stage.pause(0.6)
     yield from stage.shot("1_search")
     yield from stage.tap("RET")
-    browsers = [a for a in stage.window.screen.areas if a.type == "FILE_BROWSER"]
-    while not browsers:
-        yield
-        browsers = [a for a in stage.window.screen.areas if a.type == "FILE_BROWSER"]
-    yield from stage.pause(1.0)
-    chosen = browsers[0].spaces.active.params
+    browser = yield from stage.file_browser()
+    chosen = browser.spaces.active.params
     chosen.directory, chosen.filename = bytes(stage.out), "labels.ply"
     yield from stage.pause(1.0)
     yield from stage.shot("2_browser")

@@ -1,15 +1,13 @@
 """A study on the labelled sample room: started in the sidebar, two objects clicked out and submitted, then stopped."""
 
-import bpy
 from scene_artist import click_object, look_down, open_scan
 
 SEED = "123"  # asks for the two sofas first
 CLICKS = (2, 5)  # at most, of the first object and of the second: where no error is seen any more, none is clicked
 
 
-def choose_seed(stage):
+def choose_seed(stage, area):
     """Type the seed into its field, the third of the file browser's options."""
-    area = next(a for a in stage.window.screen.areas if a.type == "FILE_BROWSER")
     options = next(r for r in area.regions if r.type == "TOOL_PROPS")
     yield from stage.move((options.x + options.width * 0.7, options.y + options.height - 73))
     yield from stage.tap("RET")
@@ -21,14 +19,13 @@ def choose_seed(stage):
 
 def play(stage):
     labels = open_scan(stage)
-    bpy.context.preferences.addons["bl_ext.user_default.scanpick"].preferences.study_mode = True
+    stage.preferences.study_mode = True
     yield
     yield from stage.sidebar()
     yield from look_down(stage)
     yield from stage.press("scanpick.study_start")
-    yield from stage.until(lambda: any(a.type == "FILE_BROWSER" for a in stage.window.screen.areas), "the file browser")
-    yield from stage.pause(1.0)
-    yield from choose_seed(stage)
+    browser = yield from stage.file_browser()
+    yield from choose_seed(stage, browser)
     yield from stage.shot("1_browser")
     yield from stage.tap("RET")
     study = stage.module("study.study")

@@ -21,8 +21,7 @@ def play(stage):
     bpy.data.objects["scan"].data.scanpick.voxel_size = 0.04
     yield
     yield from stage.sidebar()
-    yield from stage.click(stage.tool("scanpick.click_tool"))
-    yield from stage.until(lambda: stage.active_tool() == "scanpick.click_tool", "the tool")
+    yield from stage.take_click_tool()
     yield from stage.move(stage.place_of((0.1, -0.1, 0.8)))
     yield from stage.until(lambda: stage.module("overlay.markers").hover is not None, "the hover ring")
     yield from stage.shot("1_hover")

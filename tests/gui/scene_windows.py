@@ -11,8 +11,7 @@ def play(stage):
     open_scan(stage)
     bpy.data.objects["scan"].data.scanpick.voxel_size = 0.04
     yield
-    yield from stage.click(stage.tool("scanpick.click_tool"))
-    yield from stage.until(lambda: stage.active_tool() == "scanpick.click_tool", "the tool")
+    yield from stage.take_click_tool()
     windows = bpy.context.window_manager.windows
     with bpy.context.temp_override(window=stage.window, area=stage.view[0]):
         bpy.ops.wm.window_new()

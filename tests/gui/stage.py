@@ -15,8 +15,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import bpy
+import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
@@ -49,12 +51,17 @@ class Stage:
 
     @property
     def view(self) -> tuple[bpy.types.Area, bpy.types.Region]:
-        area = max((a for a in self.window.screen.areas if a.type == "VIEW_3D"), key=lambda a: a.width * a.height)
+        area = self._area("VIEW_3D")
         return area, next(r for r in area.regions if r.type == "WINDOW")
 
     @property
     def session(self):
         return sys.modules[f"{ADDON}.session.session"].session
+
+    @property
+    def preferences(self) -> bpy.types.AddonPreferences:
+        """The add-on's preferences."""
+        return bpy.context.preferences.addons[ADDON].preferences
 
     def module(self, name: str):
         return sys.modules[f"{ADDON}.{name}"]
@@ -107,6 +114,22 @@ class Stage:
             y -= 36
         raise AssertionError(f"there is no tool {idname} in the toolbar")
 
+    def take_click_tool(self) -> Iterator[None]:
+        """Choose Scanpick's tool in the toolbar."""
+        yield from self.click(self.tool("scanpick.click_tool"))
+        yield from self.until(lambda: self.active_tool() == "scanpick.click_tool", "the tool")
+
+    def file_browser(self) -> Iterator[None]:
+        """Wait until the file browser can be used: its area is returned by `yield from`."""
+        yield from self.until(lambda: self._area("FILE_BROWSER") is not None, "the file browser")
+        yield from self.pause(1.0)
+        return self._area("FILE_BROWSER")
+
+    def _area(self, type: str) -> bpy.types.Area | None:
+        """The window's largest area of a type."""
+        found = [area for area in self.window.screen.areas if area.type == type]
+        return max(found, key=lambda area: area.width * area.height, default=None)
+
     def place_of(self, world: tuple[float, float, float]) -> tuple[float, float]:
         """Where a point of the scene is in the window."""
         area, region = self.view
@@ -114,16 +137,19 @@ class Stage:
         flat = location_3d_to_region_2d(region, space.region_3d, Vector(world))
         return region.x + flat.x, region.y + flat.y
 
-    def button(self, what: str, region: str = "UI", area: str = "VIEW_3D") -> Iterator[None]:
+    def button(
+        self, what: str, region: str = "UI", area: str = "VIEW_3D", across: tuple[float, ...] = (0.3, 0.75, 0.9)
+    ) -> Iterator[None]:
         """Look for a button by what the button under the mouse does: its place is returned by `yield from`.
 
         what: an operator, like `scanpick.grow_mask`, or the end of a property's path, like `.threshold`.
+        across: where to look, as shares of the region's width.
         """
-        found = max((a for a in self.window.screen.areas if a.type == area), key=lambda a: a.width * a.height)
+        found = self._area(area)
         where = next(r for r in found.regions if r.type == region)
         places = [
-            (where.x + where.width * across, where.y + where.height - down)
-            for across in (0.3, 0.75, 0.9)
+            (where.x + where.width * share, where.y + where.height - down)
+            for share in across
             for down in range(8, where.height - 4, ROW)
         ]
         before = places[0]
@@ -149,7 +175,7 @@ class Stage:
                 bpy.ops.ui.copy_data_path_button(full_path=True)
         return manager.clipboard
 
-    def press(self, what: str, **where: str) -> Iterator[None]:
+    def press(self, what: str, **where: Any) -> Iterator[None]:
         """Find a button and click on it."""
         place = yield from self.button(what, **where)
         yield from self.click(place)
@@ -200,6 +226,16 @@ class Stage:
         deadline = time.monotonic() + 20
         while request.exists() and time.monotonic() < deadline:
             yield
+
+    def picture(self, name: str) -> Iterator[None]:
+        """The window as sRGB float32 (H, W, 4) from the lower left, returned by `yield from`; the picture is kept."""
+        yield from self.shot(name)
+        image = bpy.data.images.load(str(self.out / f"{name}.png"))
+        pixels = np.empty(image.size[0] * image.size[1] * 4, np.float32)
+        image.pixels.foreach_get(pixels)
+        shape = (image.size[1], image.size[0], 4)
+        bpy.data.images.remove(image)
+        return pixels.reshape(shape)
 
     def sidebar(self, tab: str = "Scanpick", width: int = 0) -> Iterator[None]:
         """Open the viewport's sidebar on a tab."""

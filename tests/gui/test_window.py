@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from inference_server.data.scans import read_scan, write_ply
 
@@ -20,6 +21,9 @@ def test_selection_to_vertex_group_in_edit_mode(play, sphere_address):
     assert facts["members"] > facts["selected"]
     assert facts["selected_after_undo"] == facts["selected"], "undo took back the click, not the selection"
     assert facts["instance_agrees"]
+    before, hidden, again = facts["floor_seen"]
+    assert before > 1000 and again > 1000
+    assert hidden == 0, "what is hidden in Edit Mode is not drawn"
 
 
 def test_click_tool_in_object_mode(play, sphere_address):
@@ -37,6 +41,16 @@ def test_finishing_panel(play, sphere_address):
     assert facts["grown"] and facts["shrunk"]
     assert facts["filled"] and facts["kept_connected"]
     assert facts["view_moved"]
+
+
+def test_the_overlay_where_the_view_leaves_something_out(play, sphere_address):
+    facts = play("scene_overlay", sphere_address)
+    lit = {name for name, hovered in facts["hovered"].items() if hovered}
+    assert lit == {"orthographic", "inside_clipping", "in_local_view"}, facts["hovered"]
+    seen = facts["mask_seen"]
+    assert seen["xray"] >= 0.8 * seen["orthographic"], "X-ray shows the mask through what lies before it"
+    assert seen["clipped"] == pytest.approx(seen["orthographic"], rel=0.1)
+    assert max(seen["hidden"], seen["not_in_local_view"]) < 0.05 * seen["orthographic"]  # an axis of the grid is red
 
 
 def test_one_scan_in_two_windows(play, sphere_address):
@@ -92,3 +106,8 @@ def test_labels_of_a_file_become_objects(play, installed_server, sphere_address)
     truth = read_scan(SAMPLE)
     assert facts["objects"] == len(np.unique(truth.instance[truth.instance >= 0]))
     assert facts["same"] and "sofa" in facts["names"]
+
+
+def test_a_key_is_changed_in_the_preferences_and_brought_back(play, sphere_address):
+    facts = play("scene_preferences", sphere_address)
+    assert facts["keys"] == ["U", "Y", "U"]
