@@ -76,8 +76,8 @@ def _updated(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
 
 def _tick() -> float:
     busy = session.pump()
-    if session.pending.items:
-        redraw()  # rings spread around the clicks that wait
+    if session.pending.items or session.connection.process.installing:
+        redraw()  # rings spread around the clicks that wait, and an installation gets on
     click_tool.update_status()
     client = session.connection.client
     if busy or (client is not None and client.busy):

@@ -57,7 +57,8 @@ class SCANPICK_PT_server(Tab, bpy.types.Panel):
             stop = "Stop Server" if connection.process.started_here else "Disconnect"
             row.operator("scanpick.server_stop", text=stop, icon="CANCEL")
         else:
-            row.operator("scanpick.server_start", icon="PLAY")
+            remedy = connection.remedy if connection.trouble else "scanpick.server_start"
+            row.operator(remedy, icon="PLAY" if remedy == "scanpick.server_start" else "MODIFIER")
             if connection.client is not None:
                 row.operator("scanpick.server_stop", text="", icon="CANCEL")
 
@@ -154,6 +155,8 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
             if session.connection.trouble:
                 draw_sentence(layout, context, session.connection.trouble, NOTICE_ICONS["ERROR"])
                 layout.operator(session.connection.remedy, icon="MODIFIER")
+            elif session.connection.process.installing:
+                draw_sentence(layout, context, session.connection.text, NOTICE_ICONS["INFO"])
         notice = session.notice_of(obj.data.session_uid)
         if notice is not None and not (waiting and notice.level == "INFO"):
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
