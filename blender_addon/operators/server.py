@@ -14,6 +14,7 @@ def _begun(operator: bpy.types.Operator, failed: str | None) -> set[str]:
     if failed:
         session.connection.trouble = failed
         return fail(operator, None, failed)
+    session.forget_notices({"scanpick.server_start", "scanpick.install_again", "scanpick.show_preferences"})
     handlers.wake()
     redraw()
     return {"FINISHED"}

@@ -152,12 +152,13 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
             row = layout.row(align=True)
             row.label(text=self._waiting_text(waiting), icon="SORTTIME")
             row.operator("scanpick.cancel_pending", text="", icon="X")
-            if session.connection.trouble:
-                draw_sentence(layout, context, session.connection.trouble, NOTICE_ICONS["ERROR"])
-                layout.operator(session.connection.remedy, icon="MODIFIER")
-            elif session.connection.process.installing:
-                draw_sentence(layout, context, session.connection.text, NOTICE_ICONS["INFO"])
         notice = session.notice_of(obj.data.session_uid)
+        connection = session.connection
+        if connection.trouble and (waiting or notice is None):
+            draw_sentence(layout, context, connection.trouble, NOTICE_ICONS["ERROR"])
+            layout.operator(connection.remedy, icon="MODIFIER")
+        elif connection.process.installing:
+            draw_sentence(layout, context, connection.text, NOTICE_ICONS["INFO"])
         if notice is not None and not (waiting and notice.level == "INFO"):
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
             if notice.operator:

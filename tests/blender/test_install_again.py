@@ -85,6 +85,7 @@ def test_install_again_brings_the_server_and_the_click_its_mask(broken, online, 
     began = time.monotonic()
     assert blender.ops.scanpick.install_again() == {"FINISHED"}
     assert time.monotonic() - began < 0.5, "the window does not wait"
+    assert notice(blender, session) == ""
     assert blender.ops.scanpick.click(vertex=MIDDLE) == {"FINISHED"}
     wait_for(session, lambda: "being installed" in session.connection.text)
     wait_for(session, lambda: session.connection.text.endswith("downloading torch, 20 of 190 MB"))
