@@ -10,6 +10,7 @@ if sys.version_info < (3, 10):  # noqa: UP036  (told, not crashed)
     sys.exit("Scanpick needs Python 3.10 or newer; run install.py with one, e.g. `python3.11 install.py demo`.")
 
 import argparse
+import signal
 import subprocess
 from pathlib import Path
 
@@ -60,8 +61,18 @@ COMMANDS = {"demo": demo, "test": test, "blender": blender, "serve": serve, "min
 def _start(command: list[object], device: str) -> int:
     """Run a program of `.venv` in the user's own terminal; returns its exit code."""
     arguments = [str(part) for part in command] + (["--device", device] if device != "auto" else [])
-    done = subprocess.run(arguments)
-    return done.returncode
+    process = subprocess.Popen(arguments)
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _terminated(number: int, frame: object) -> None:
+    """What is told to end takes the programs that it runs along."""
+    sys.exit(128 + number)
 
 
 def main(arguments: list[str]) -> int:
@@ -79,6 +90,7 @@ def main(arguments: list[str]) -> int:
             command.add_argument("--clicks", metavar="FILE", help="where to click, for scans without labels")
             command.add_argument("--out", metavar="DIR", help="where the results go (demo_output)")
     options, rest = parser.parse_known_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
     if rest and options.command not in ("test", "serve"):
         parser.error(f"{options.command} does not know {rest[0]}")
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import bpy_environments
 from .console import CommandFailed, InstallError, run, say, try_run
+from .interpreters import base_python
 from .paths import LOG, REPOSITORY, VENV, cache_folder, venv_python
 
 _SOURCES = (
@@ -24,7 +25,8 @@ _OLDEST = (4, 2)
 _RECORD = """
 import sys
 from inference_server.wire import location
-print(location.write(location.Installation(*sys.argv[1:3])))
+python, folder, installer_python = sys.argv[1:]
+print(location.write(location.Installation(python, folder, installer_python=installer_python)))
 """
 
 
@@ -55,7 +57,7 @@ def install(python: Path, chosen: Path | None) -> None:
     Raises InstallError where there is no Blender to install into, one is too old, or it refuses the zip.
     """
     zips = sorted(build(python).glob("*.zip"))
-    recorded = try_run([python, "-c", _RECORD, python, REPOSITORY], cwd=REPOSITORY)
+    recorded = try_run([python, "-c", _RECORD, python, REPOSITORY, base_python()], cwd=REPOSITORY)
     if recorded is None:
         raise InstallError("The place of the server could not be recorded; is the configuration folder writable?")
     say(f"  The add-on will start the server from {REPOSITORY} (recorded in {recorded.strip()})")

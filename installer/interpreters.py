@@ -14,6 +14,11 @@ SUPPORTED = ((3, 10), (3, 14))
 _ASK = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2], sys.executable)"
 
 
+def base_python() -> Path:
+    """The interpreter that runs this, and not that of a virtual environment, which may be thrown away."""
+    return Path(sys._base_executable)
+
+
 def find_python(version: tuple[int, int]) -> Path | None:
     """An interpreter of this version that can make virtual environments, or None."""
     wanted = "{}.{}".format(*version)

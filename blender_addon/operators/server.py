@@ -9,6 +9,17 @@ from ..session.session import redraw, session
 from .common import fail
 
 
+def _begun(operator: bpy.types.Operator, failed: str | None) -> set[str]:
+    """After starting a server was tried: wait for it, or say why there is none."""
+    if failed:
+        session.connection.trouble = failed
+        return fail(operator, None, failed)
+    session.forget_notices({"scanpick.server_start", "scanpick.install_again", "scanpick.show_preferences"})
+    handlers.wake()
+    redraw()
+    return {"FINISHED"}
+
+
 class SCANPICK_OT_server_start(bpy.types.Operator):
     """Connect to the inference server; start it on this machine where none answers"""
 
@@ -16,13 +27,21 @@ class SCANPICK_OT_server_start(bpy.types.Operator):
     bl_label = "Start Server"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        sentence = session.connection.start()
-        if sentence:
-            session.connection.trouble = sentence
-            return fail(self, None, sentence)
-        handlers.wake()
-        redraw()
-        return {"FINISHED"}
+        return _begun(self, session.connection.start())
+
+
+class SCANPICK_OT_install_again(bpy.types.Operator):
+    """Set up again what the inference server needs, then start it; it takes minutes, in which Blender can be used"""
+
+    bl_idname = "scanpick.install_again"
+    bl_label = "Install Again"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return session.connection.installable
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return _begun(self, session.connection.install())
 
 
 class SCANPICK_OT_server_stop(bpy.types.Operator):
@@ -66,6 +85,7 @@ class SCANPICK_OT_show_preferences(bpy.types.Operator):
 
 CLASSES = (
     SCANPICK_OT_server_start,
+    SCANPICK_OT_install_again,
     SCANPICK_OT_server_stop,
     SCANPICK_OT_another_port,
     SCANPICK_OT_show_preferences,

@@ -7,10 +7,8 @@ import bpy
 import numpy as np
 
 from . import colors, sampling, voxels
+from .blocks import blocks
 from .geometry import Geometry, coordinates, same_bits
-
-BLOCK = 262_144
-"""Vertices that are worked on in one go: they fit into the processor's cache, which makes it several times faster."""
 
 
 class ScanError(Exception):
@@ -134,7 +132,8 @@ def read(
             return known
         if not same:
             tell(0.1)
-        vertex_colors = colors.read_colors(data)
+        told = (lambda share: None) if same else (lambda share: tell(0.1 + 0.2 * share))
+        vertex_colors = colors.read_colors(data, tell=told)
         if same and _equal(vertex_colors.values, known.vertex_colors.values):
             return known
         tell(0.3)
@@ -214,11 +213,9 @@ def _build(
 
 def _blocks(raw: np.ndarray, matrix: np.ndarray, tell: Callable[[float], None]) -> Iterator[tuple[slice, np.ndarray]]:
     """The positions (N, 3) in metres, block by block: which ones, and float64 (3, B)."""
-    for start in range(0, len(raw), BLOCK):
-        block = slice(start, start + BLOCK)
+    for block in blocks(len(raw), tell):
         # numpy goes over long rows many times faster than over three columns
         yield block, matrix @ np.ascontiguousarray(raw[block].T, dtype=np.float64)
-        tell(min(1.0, (start + BLOCK) / len(raw)))
 
 
 def _corners(raw: np.ndarray, matrix: np.ndarray, tell: Callable[[float], None]) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ class Connection:
         self.client: Client | None = None
         self.trouble = ""
         self.port_taken = False
+        self._broken = False  # what is installed here does not start a server
         self._wanted_at: float | None = None
         self._ended: str | None = None
 
@@ -36,7 +37,7 @@ class Connection:
         if self.client is None:
             return "Not connected"
         if self.state is ConnectionState.CONNECTING and self.process.running:
-            return "The server is starting"
+            return self.process.doing
         return self.client.state_text
 
     def open(self) -> str | None:
@@ -88,12 +89,32 @@ class Connection:
             self._want_server()
         return None
 
+    def install(self) -> str | None:
+        """The Install Again button: set the server's environment up again and start the server, in one process."""
+        failed = self.open()
+        if failed or self.process.running or self.state is ConnectionState.CONNECTED:
+            return failed
+        if not bpy.app.online_access:
+            return (
+                "Installing the server needs the internet, and Blender is set to stay offline: allow online access in "
+                "Preferences > System > Network."
+            )
+        self._forget_trouble()
+        return self.process.install(preferences.get().address.strip())
+
+    @property
+    def installable(self) -> bool:
+        """Whether the server that the preferences name can be installed again from here."""
+        return is_loopback(preferences.get().address) and self.process.installable
+
     @property
     def remedy(self) -> str:
         """The operator that may mend what keeps the server away, for a button."""
         address = preferences.get().address.strip()
         if self.port_taken:
             return "scanpick.another_port"
+        if self.installable and (self._broken or self.process.problem()):
+            return "scanpick.install_again"
         if refusal(address) or (is_loopback(address) and self.process.problem()):
             return "scanpick.show_preferences"
         return "scanpick.server_start"
@@ -115,7 +136,8 @@ class Connection:
             return []
         events = self.client.poll()
         if self.state is ConnectionState.CONNECTED:
-            self.trouble, self.port_taken, self._wanted_at = "", False, None
+            self._forget_trouble()
+            self.process.answered()
         self._ended = self.process.ended() or self._ended
         if self._ended and self.state is not ConnectionState.CONNECTED:  # which it notices a moment later
             self.trouble, self._ended = self._ended, None
@@ -124,15 +146,21 @@ class Connection:
                 self.trouble = f"Another program uses {preferences.get().address}: choose another port, or end it."
             elif self.process.may_restart():
                 self._want_server()
+            else:
+                self._broken, self._wanted_at = True, None
         if self._wanted_at is not None and time.monotonic() - self._wanted_at > GRACE and not self.process.running:
             self._wanted_at = None
             self.trouble = self.process.start(preferences.get().address.strip()) or ""
+            self._broken = bool(self.trouble)
         return events
 
     def reconnect(self) -> None:
         """Address or keys changed: leave the old server; the next click finds the new one."""
         self.close()
-        self.trouble, self.port_taken, self._wanted_at = "", False, None
+        self._forget_trouble()
+
+    def _forget_trouble(self) -> None:
+        self.trouble, self.port_taken, self._broken, self._wanted_at = "", False, False, None
 
     def close(self) -> None:
         if self.client is not None:

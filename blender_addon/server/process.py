@@ -32,6 +32,7 @@ class ServerProcess:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
+        self._installs = False  # until the server answers
         self._log: Path | None = None
         self._starts: list[float] = []
 
@@ -42,6 +43,18 @@ class ServerProcess:
     @property
     def started_here(self) -> bool:
         return self._process is not None
+
+    @property
+    def installing(self) -> bool:
+        """Whether the server's environment is being set up again."""
+        return self._installs and self.running
+
+    @property
+    def doing(self) -> str:
+        """What goes on before the server answers, in words."""
+        if not self.installing:
+            return "The server is starting"
+        return f"The server is being installed, which takes minutes. {self._last_words()}".rstrip()
 
     @property
     def log(self) -> Path | None:
@@ -57,6 +70,12 @@ class ServerProcess:
             )
         return installation.problem
 
+    @property
+    def installable(self) -> bool:
+        """Whether the server's environment can be set up again from here."""
+        installation = location.read()
+        return installation is not None and installation.install_command is not None
+
     def start(self, address: str) -> str | None:
         """Start the server on `address`. Returns a sentence where that fails, else None at once (it takes seconds)."""
         if self.running:
@@ -65,6 +84,20 @@ class ServerProcess:
         if problem:
             return problem
         installation = location.read()
+        self._installs = False
+        return self._run(installation.command, installation.folder, address)
+
+    def install(self, address: str) -> str | None:
+        """Like `start`, after setting the server's environment up again in the same process; it takes minutes."""
+        if self.running:
+            return None
+        if not self.installable:
+            return self.problem()
+        installation = location.read()
+        self._installs = True
+        return self._run(installation.install_command, installation.folder, address)
+
+    def _run(self, command: list[str], folder: str, address: str) -> str | None:
         self._log = _log_file()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
@@ -72,8 +105,8 @@ class ServerProcess:
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [*installation.command, "--address", address, "--idle-exit", str(IDLE_EXIT)],
-                    cwd=installation.folder,
+                    [*command, "--address", address, "--idle-exit", str(IDLE_EXIT)],
+                    cwd=folder,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -91,11 +124,18 @@ class ServerProcess:
             return None
         code = self._process.returncode
         self._process = None
-        words = self._last_words()
-        return f"The server ended with code {code}{': ' + words if words else '.'}"
+        words = self._last_words().removeprefix("Error: ")
+        what = "The server's installation" if self._installs else "The server"
+        return f"{what} ended with code {code}{': ' + words if words else '.'}"
+
+    def answered(self) -> None:
+        """The server was reached: where it was installed, that is over."""
+        self._installs = False
 
     def may_restart(self) -> bool:
-        """Whether starting again is worth it: not after three starts within a minute."""
+        """Whether starting again is worth it: not where installing failed, nor after three starts within a minute."""
+        if self._installs:
+            return False
         now = time.monotonic()
         self._starts = [t for t in self._starts if now - t < RESTART_PERIOD]
         return len(self._starts) < RESTARTS
@@ -111,7 +151,11 @@ class ServerProcess:
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
-        process.terminate()
+        if sys.platform == "win32":  # where the end of a process is not that of the processes it runs
+            command = ["taskkill", "/PID", str(process.pid), "/T", "/F"]
+            subprocess.run(command, capture_output=True, creationflags=subprocess.CREATE_NO_WINDOW)
+        else:
+            process.terminate()
         try:
             process.wait(2.0)
         except subprocess.TimeoutExpired:

@@ -74,9 +74,14 @@ def _updated(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     watch.updated(depsgraph)
 
 
+_said = ""  # about the server, at the last tick
+
+
 def _tick() -> float:
+    global _said
     busy = session.pump()
-    if session.pending.items:
+    before, _said = _said, session.connection.text
+    if session.pending.items or _said != before:
         redraw()  # rings spread around the clicks that wait
     click_tool.update_status()
     client = session.connection.client

@@ -336,6 +336,10 @@ class Session:
         notice = self.notices.get(data_uid)
         return notice if notice is not None and notice.state == edits.shown_state(data_uid) else None
 
+    def forget_notices(self, operators: set[str]) -> None:
+        """Take away what one of these operators is mending."""
+        self.notices = {uid: notice for uid, notice in self.notices.items() if notice.operator not in operators}
+
     def forget_file(self) -> None:
         """Another file was opened: nothing of the old one is meant any more."""
         for pending in list(self.pending.items):

@@ -57,7 +57,8 @@ class SCANPICK_PT_server(Tab, bpy.types.Panel):
             stop = "Stop Server" if connection.process.started_here else "Disconnect"
             row.operator("scanpick.server_stop", text=stop, icon="CANCEL")
         else:
-            row.operator("scanpick.server_start", icon="PLAY")
+            remedy = connection.remedy if connection.trouble else "scanpick.server_start"
+            row.operator(remedy, icon="PLAY" if remedy == "scanpick.server_start" else "MODIFIER")
             if connection.client is not None:
                 row.operator("scanpick.server_stop", text="", icon="CANCEL")
 
@@ -151,10 +152,13 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
             row = layout.row(align=True)
             row.label(text=self._waiting_text(waiting), icon="SORTTIME")
             row.operator("scanpick.cancel_pending", text="", icon="X")
-            if session.connection.trouble:
-                draw_sentence(layout, context, session.connection.trouble, NOTICE_ICONS["ERROR"])
-                layout.operator(session.connection.remedy, icon="MODIFIER")
         notice = session.notice_of(obj.data.session_uid)
+        connection = session.connection
+        if connection.trouble and (waiting or notice is None):
+            draw_sentence(layout, context, connection.trouble, NOTICE_ICONS["ERROR"])
+            layout.operator(connection.remedy, icon="MODIFIER")
+        elif connection.process.installing:
+            draw_sentence(layout, context, connection.text, NOTICE_ICONS["INFO"])
         if notice is not None and not (waiting and notice.level == "INFO"):
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
             if notice.operator:

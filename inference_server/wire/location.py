@@ -11,11 +11,15 @@ FILE_NAME = "server.json"
 
 @dataclass(frozen=True)
 class Installation:
-    """How to start the server: `[python, *arguments]` run in `folder`."""
+    """How to start the server: `[python, *arguments]` run in `folder`.
+
+    installer_python: what `install.py` in `folder` was run with, "" in records of earlier versions.
+    """
 
     python: str
     folder: str
     arguments: list[str] = field(default_factory=lambda: ["-m", "inference_server", "serve"])
+    installer_python: str = ""
 
     @property
     def command(self) -> list[str]:
@@ -24,6 +28,14 @@ class Installation:
     def run(self, command: str) -> list[str]:
         """How to run another command of the server's environment."""
         return [self.python, "-m", "inference_server", command]
+
+    @property
+    def install_command(self) -> list[str] | None:
+        """How to set the server's environment up again and start the server, or None where that can't be done."""
+        script = Path(self.folder) / "install.py"
+        if not script.is_file() or not Path(self.installer_python).is_file():
+            return None
+        return [self.installer_python, str(script), "serve"]
 
     @property
     def problem(self) -> str | None:
@@ -55,10 +67,13 @@ def read() -> Installation | None:
     """The recorded installation, or None where there is none that can be read."""
     try:
         record = json.loads(record_file().read_text(encoding="utf-8"))
-        found = Installation(record["python"], record["folder"], list(record["arguments"]))
+        found = Installation(
+            record["python"], record["folder"], list(record["arguments"]), record.get("installer_python", "")
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if all(isinstance(part, str) for part in [*found.command, found.folder]) else None
+    parts = [*found.command, found.folder, found.installer_python]
+    return found if all(isinstance(part, str) for part in parts) else None
 
 
 def write(installation: Installation) -> Path:

@@ -99,7 +99,7 @@ def test_other_modes_are_said(scan, session, trouble):
     for mode in ("SCULPT", "WEIGHT_PAINT"):
         scan.ops.object.mode_set(mode=mode)
         assert not scan.ops.scanpick.click.poll() and not scan.ops.scanpick.grow_mask.poll()
-        assert trouble(scan) == "Go to Object Mode or Edit Mode first"
+        assert trouble(scan.context) == "Go to Object Mode or Edit Mode first"
         scan.ops.object.mode_set(mode="OBJECT")
     click(scan, session, FAR)
 
@@ -112,7 +112,7 @@ def test_instances_of_a_collection_are_no_scan_and_it_is_said(scan, session, tro
     scan.context.collection.objects.link(instancer)
     scan.context.view_layer.objects.active = instancer
     assert not scan.ops.scanpick.click.poll()
-    assert trouble(scan) == "Select a scan first: a mesh or a point cloud"
+    assert trouble(scan.context) == "Select a scan first: a mesh or a point cloud"
 
 
 def test_hidden_vertices_are_neither_taken_nor_lost(scan, session):

@@ -194,3 +194,17 @@ def test_progress_ends_with_what_it_is_of_even_where_that_fails(blender, module)
         with pytest.raises(ZeroDivisionError), shown() as tell:
             tell(share)
             raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("kind", ["FLOAT_COLOR", "BYTE_COLOR"])
+def test_the_colours_of_a_large_scan_are_read_in_blocks_and_each_is_told(blender, module, kind):
+    count = 600_000
+    data = blender.data.meshes.new("large")
+    data.vertices.add(count)
+    colors = np.random.default_rng(0).integers(0, 256, (count, 4), dtype=np.uint8)
+    layer = data.color_attributes.new("Col", kind, "POINT")
+    layer.data.foreach_set("color_srgb", (colors / 255).astype(np.float32).ravel())
+    told = []
+    read = module("scan.colors").read_colors(data, tell=told.append)
+    assert (read.values == colors[:, :3]).all()
+    assert len(told) > 2 and told == sorted(told) and told[-1] == 1

@@ -145,13 +145,8 @@ class Stage:
         what: an operator, like `scanpick.grow_mask`, or the end of a property's path, like `.threshold`.
         across: where to look, as shares of the region's width.
         """
-        found = self._area(area)
-        where = next(r for r in found.regions if r.type == region)
-        places = [
-            (where.x + where.width * share, where.y + where.height - down)
-            for share in across
-            for down in range(8, where.height - 4, ROW)
-        ]
+        found, where = self._area(area), self._region(region, area)
+        places = self._places(where, across)
         before = places[0]
         for place in [*self._seen.get(what, ()), *places]:
             yield from self.move(place, GLANCE)
@@ -163,6 +158,46 @@ class Stage:
                         return sure
             before = place
         raise AssertionError(f"there is no button for {what}")
+
+    def field(
+        self, owner: bpy.types.bpy_struct, name: str, region: str, area: str, across: tuple[float, ...]
+    ) -> Iterator[None]:
+        """Look for the field of a property of `owner` by the menu of its right mouse button: else like `button`.
+
+        It finds what has no path, as keys in the preferences.
+        """
+        told: list[tuple[bpy.types.bpy_struct, str]] = []
+
+        def tell(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+            if prop := getattr(context, "button_prop", None):
+                told.append((context.button_pointer, prop.identifier))
+
+        bpy.types.UI_MT_button_context_menu.append(tell)
+        try:
+            for place in self._places(self._region(region, area), across):
+                for _ in range(2):  # a busy Blender may tell late
+                    told.clear()
+                    yield from self.move(place, GLANCE)
+                    yield from self.tap("RIGHTMOUSE")
+                    yield from self.tap("ESC")
+                    if (owner, name) not in told:
+                        break
+                else:
+                    return place
+        finally:
+            bpy.types.UI_MT_button_context_menu.remove(tell)
+        raise AssertionError(f"there is no field for {name}")
+
+    def _region(self, region: str, area: str) -> bpy.types.Region:
+        return next(r for r in self._area(area).regions if r.type == region)
+
+    def _places(self, region: bpy.types.Region, across: tuple[float, ...]) -> list[tuple[float, float]]:
+        """Where buttons may be: in the rows of a region, at shares of its width."""
+        return [
+            (region.x + region.width * share, region.y + region.height - down)
+            for share in across
+            for down in range(8, region.height - 4, ROW)
+        ]
 
     def _under_mouse(self, area: bpy.types.Area, region: bpy.types.Region) -> str:
         """What the button under the mouse does: its operator's call, or its property's path."""

@@ -1,6 +1,7 @@
 """What install.py decides: the build of torch, the Blenders, what a failure means. Nothing is installed here."""
 
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -24,6 +25,19 @@ from installer.torch_build import Driver, choose_device, cuda_variant, fits, par
 REPOSITORY = Path(__file__).resolve().parents[2]
 OLD, NEW = Driver((12, 4), (8, 9)), Driver((13, 1), (8, 9))
 SMI = "| NVIDIA-SMI 580.65   Driver Version: 580.65   CUDA Version: 13.0  |"
+
+
+SERVES_ANOTHER_PROGRAM = """
+import sys, install
+
+def serve(options, rest):
+    'Start a program that tells its process and takes its time.'
+    program = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    return install._start([sys.executable, "-c", program], options.device)
+
+install.COMMANDS["serve"] = serve
+sys.exit(install.main(["serve"]))
+"""
 
 
 class TestDevice:
@@ -217,6 +231,11 @@ class TestPaths:
         assert interpreters.find_python(sys.version_info[:2]) is not None
         assert interpreters.find_python((3, 99)) is None
 
+    def test_the_base_python_is_none_of_a_virtual_environment(self):
+        ask = "import sys; print(sys.prefix == sys.base_prefix, '%d.%d' % sys.version_info[:2])"
+        said = subprocess.run([interpreters.base_python(), "-c", ask], capture_output=True, text=True).stdout
+        assert said.split() == ["True", "{}.{}".format(*sys.version_info[:2])]
+
 
 class TestMinkowski:
     def test_the_patch_mends_pythons_and_cudas_imports(self, tmp_path):
@@ -257,6 +276,16 @@ class TestCommandLine:
         done = self.install("demo", "--scna", "x.ply")
         assert done.returncode == 2
         assert "--scna" in done.stderr
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="ends processes without asking them")
+    def test_what_is_told_to_end_takes_its_program_along(self):
+        command = [sys.executable, "-c", SERVES_ANOTHER_PROGRAM]
+        with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+            program_pid = int(process.stdout.readline())
+            process.terminate()
+            assert process.wait(10) == 128 + signal.SIGTERM
+        with pytest.raises(ProcessLookupError):
+            os.kill(program_pid, 0)
 
     def test_install_needs_the_standard_library_only(self):
         code = "import install, sys; print([m for m in ('numpy', 'typer', 'torch', 'rich') if m in sys.modules])"

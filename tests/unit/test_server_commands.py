@@ -208,6 +208,9 @@ def test_keys_that_the_command_makes_open_the_server(environment, tmp_path):
         stop(process)
 
 
+RECORD = '{"python": %s, "folder": "f", "arguments": [], "installer_python": %s}'
+
+
 class TestInstallationRecord:
     @pytest.fixture(autouse=True)
     def config(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -224,9 +227,25 @@ class TestInstallationRecord:
     def test_is_none_where_there_is_none_or_it_is_damaged(self, config):
         assert location.read() is None
         location.write(location.Installation("p", "f"))
-        for damage in ("", "{", "[]", "{}", '{"python": 1, "folder": "f", "arguments": []}'):
+        for damage in ("", "{", "[]", "{}", RECORD % ("1", '""'), RECORD % ('"p"', "1")):
             location.record_file().write_text(damage)
             assert location.read() is None
+
+    def test_of_earlier_versions_is_read_and_cannot_be_installed_again(self):
+        file = location.write(location.Installation(sys.executable, str(REPOSITORY), installer_python=sys.executable))
+        record = json.loads(file.read_text())
+        del record["installer_python"]
+        file.write_text(json.dumps(record))
+        assert location.read() == location.Installation(sys.executable, str(REPOSITORY))
+        assert location.read().install_command is None
+
+    def test_says_how_to_install_again_where_the_installer_and_its_python_are_there(self, tmp_path):
+        here, gone = str(REPOSITORY), str(tmp_path / "gone")
+        script = str(REPOSITORY / "install.py")
+        found = location.Installation(gone, here, installer_python=sys.executable)
+        assert found.install_command == [sys.executable, script, "serve"]
+        assert location.Installation(gone, here, installer_python=gone).install_command is None
+        assert location.Installation(gone, str(tmp_path), installer_python=sys.executable).install_command is None
 
     def test_says_what_is_gone(self, tmp_path):
         assert "Python is gone" in location.Installation(str(tmp_path / "python"), str(tmp_path)).problem
