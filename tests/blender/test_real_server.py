@@ -31,6 +31,7 @@ def real_server(blender, session, module):
     location.write(location.Installation(server_python(), str(REPOSITORY)))
     settings = preferences()
     settings.address, settings.start_server = free_address(), True
+    session.connection.process = module("server.process").ServerProcess()  # the starts of other tests don't count
     yield session.connection
     session.connection.shut_down()
     Path(location.record_file()).unlink()
