@@ -53,6 +53,26 @@ def _weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap, kernels: in
     return total.permute(1, 2, 0)
 
 
+def _both_gradients(x: Tensor, weight: Tensor, grad: Tensor, kernel_map: KernelMap) -> tuple[Tensor, Tensor]:
+    """Gradients of a centred kernel's input (V, Ci) and weight (K, Ci, Co), out of one gathering of grad (V, Co).
+
+    As the map is its own mirror image, x[j]^T grad[map[j, k]] summed over j belongs to kernel K-1-k.
+    """
+    padded, kernels = _with_zero_row(grad), len(weight)
+    mirrored = weight.flip(0).transpose(1, 2).contiguous()
+    dx = torch.empty_like(x)
+    total = torch.zeros(
+        (x.shape[1], kernels, grad.shape[1]), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device
+    )
+    for chunk in kernel_map.chunks(rows_per_chunk(x)):
+        gathered = padded.index_select(0, chunk.rows).view(chunk.stop - chunk.start, -1)
+        active = mirrored if len(chunk.offsets) == kernels else mirrored.index_select(0, chunk.offsets)
+        torch.mm(gathered, active.reshape(-1, x.shape[1]), out=dx[chunk.start : chunk.stop])
+        product = x[chunk.start : chunk.stop].t() @ gathered
+        total.index_add_(1, chunk.offsets, product.view(len(product), len(chunk.offsets), -1).to(total.dtype))
+    return dx, total.flip(1).permute(1, 0, 2).to(weight.dtype)
+
+
 def _bias_gradient(ctx, grad: Tensor) -> Tensor | None:
     return grad.sum(0, keepdim=True) if ctx.needs_input_grad[2] else None
 
@@ -77,9 +97,11 @@ class _Neighbourhood(Function):
         x, weight = ctx.saved_tensors
         grad = grad.contiguous()
         dx = dw = None
-        if ctx.needs_input_grad[0]:
+        if ctx.needs_input_grad[0] and ctx.needs_input_grad[1]:
+            dx, dw = _both_gradients(x, weight, grad, ctx.kernel_map)
+        elif ctx.needs_input_grad[0]:
             dx = _gather_product(grad, weight.flip(0).transpose(1, 2).contiguous(), ctx.kernel_map)
-        if ctx.needs_input_grad[1]:
+        elif ctx.needs_input_grad[1]:
             dw = _weight_gradient(x, grad, ctx.kernel_map, len(weight)).to(weight.dtype)
         return dx, dw, _bias_gradient(ctx, grad), None
 
