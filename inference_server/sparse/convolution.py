@@ -53,13 +53,18 @@ def _weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap, kernels: in
     return total.permute(1, 2, 0)
 
 
+def _mirrored(weight: Tensor) -> Tensor:
+    """A centred kernel (K, Ci, Co) as its transposed convolution uses it, (K, Co, Ci)."""
+    return weight.flip(0).transpose(1, 2).contiguous()
+
+
 def _both_gradients(x: Tensor, weight: Tensor, grad: Tensor, kernel_map: KernelMap) -> tuple[Tensor, Tensor]:
     """Gradients of a centred kernel's input (V, Ci) and weight (K, Ci, Co), out of one gathering of grad (V, Co).
 
     As the map is its own mirror image, x[j]^T grad[map[j, k]] summed over j belongs to kernel K-1-k.
     """
     padded, kernels = _with_zero_row(grad), len(weight)
-    mirrored = weight.flip(0).transpose(1, 2).contiguous()
+    mirrored = _mirrored(weight)
     dx = torch.empty_like(x)
     total = torch.zeros(
         (x.shape[1], kernels, grad.shape[1]), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device
@@ -100,7 +105,7 @@ class _Neighbourhood(Function):
         if ctx.needs_input_grad[0] and ctx.needs_input_grad[1]:
             dx, dw = _both_gradients(x, weight, grad, ctx.kernel_map)
         elif ctx.needs_input_grad[0]:
-            dx = _gather_product(grad, weight.flip(0).transpose(1, 2).contiguous(), ctx.kernel_map)
+            dx = _gather_product(grad, _mirrored(weight), ctx.kernel_map)
         elif ctx.needs_input_grad[1]:
             dw = _weight_gradient(x, grad, ctx.kernel_map, len(weight)).to(weight.dtype)
         return dx, dw, _bias_gradient(ctx, grad), None

@@ -1,4 +1,5 @@
-"""Clicks on other objects, told as negative clicks: what belongs to another object does not belong to this one.
+"""An object's clicks, step by step, with clicks on other objects told as negative ones: what belongs to another object
+does not belong to this one.
 
 Measured in the evaluation (`--other-clicks`) and done by the add-on, by this one rule.
 """
@@ -21,12 +22,14 @@ def in_steps(steps: Iterable[Sequence[Click]], others: Sequence[Click] = (), rea
     MOST_OTHERS in all, the nearest first. What was told once stays where it is, so that a further step only adds.
     """
     clicks: list[Click] = []
-    left = dict(enumerate(others))
+    places = np.array([click.position for click in others]).reshape(-1, 3)
+    told: list[int] = []
     for step in steps:
         own = np.array([click.position for click in step])
-        away = {i: float(np.linalg.norm(own - click.position, axis=1).min()) for i, click in left.items()}
-        near = sorted((i for i in left if away[i] <= reach), key=away.__getitem__)
-        still = MOST_OTHERS - (len(others) - len(left))
-        told = [replace(left.pop(i), positive=False) for i in near[:still]]
-        clicks += [replace(click, joined=place > 0) for place, click in enumerate([*told, *step])]
+        away = np.linalg.norm(places[:, None] - own, axis=2).min(1)
+        away[told] = np.inf
+        near = [i for i in np.argsort(away, kind="stable")[: MOST_OTHERS - len(told)] if away[i] <= reach]
+        told += near
+        negatives = [replace(others[i], positive=False) for i in near]
+        clicks += [replace(click, joined=place > 0) for place, click in enumerate([*negatives, *step])]
     return clicks
