@@ -4,7 +4,6 @@ An artist clicks on what is wrong with the mask they see; what they leave alone 
 its last answer can keep it there, instead of deciding anew about everything.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,35 +43,6 @@ class Answer:
         known = torch.from_numpy(self.voxels[place] == voxels).to(self.scores.device)
         scores = self.scores[torch.from_numpy(place).to(self.scores.device)].float()
         return torch.where(known, scores, OUTSIDE)
-
-
-class Answers:
-    """The answers of last, by key, up to so many bytes; the newest always."""
-
-    def __init__(self, most_bytes: int = HISTORY_BYTES):
-        self._most_bytes, self._bytes = most_bytes, 0
-        self._answers: OrderedDict[tuple, Answer] = OrderedDict()
-
-    def get(self, key: tuple) -> Answer | None:
-        """The answer kept under a key, None where there is none (any more)."""
-        if key not in self._answers:
-            return None
-        self._answers.move_to_end(key)
-        return self._answers[key]
-
-    def put(self, key: tuple, answer: Answer) -> None:
-        """Keep an answer."""
-        if key in self._answers:
-            self._bytes -= self._answers.pop(key).bytes
-        self._answers[key] = answer
-        self._bytes += answer.bytes
-        while len(self._answers) > 1 and self._bytes > self._most_bytes:
-            self._bytes -= self._answers.popitem(last=False)[1].bytes
-
-    def clear(self) -> None:
-        """Give the memory back."""
-        self._answers.clear()
-        self._bytes = 0
 
 
 def steps_before(clicks: Sequence[Click]) -> list[tuple[Sequence[Click], bool]]:

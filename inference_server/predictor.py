@@ -13,12 +13,13 @@ import torch
 from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, network_scores
 from .devices import choose_device, choose_dtype
 from .errors import UserError
-from .history import Answer, Answers, steps_before
+from .history import HISTORY_BYTES, Answer, steps_before
 from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
 from .models.inputs import ClickTensors, uses_colour, uses_normals, uses_previous
 from .models.minkunet import MinkUNet
 from .pieces import release_memory, run_or_cut
+from .recent import RecentlyUsed
 from .refinement import refine
 from .scene import TILE, TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
 from .sparse.layers import fold
@@ -97,7 +98,8 @@ class Predictor:
         self.weights, self.engine, self.device = weights, engine, str(self._torch_device)
         self._adapt, self._adaptation = adapt, adaptation
         self._networks: dict[str | Path, _Network] = {}
-        self._regions, self._answers = RegionCache(), Answers()
+        self._regions = RegionCache()
+        self._answers: RecentlyUsed[Answer] = RecentlyUsed(HISTORY_BYTES)
         self._scene: Scene | None = None
         network = self._network_for(coloured=True)
         if adapt:

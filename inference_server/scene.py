@@ -1,6 +1,5 @@
 """A scan prepared for clicking: sorted by voxel once, so that a click touches only the region around it."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +12,7 @@ from .errors import UserError
 from .interpolation import Interpolation
 from .minimum_cut import CutGraph
 from .models.points import Points
+from .recent import RecentlyUsed
 from .refinement import surface_graph
 from .sparse.kernel_maps import neighbour_table
 from .sparse.normals import surface_normals
@@ -53,8 +53,7 @@ class RegionCache:
     """Regions that were asked for last, of any scan, up to so many bytes; the newest always."""
 
     def __init__(self, most_bytes: int = REGION_BYTES):
-        self._most_bytes = most_bytes
-        self._regions: OrderedDict[tuple, Region] = OrderedDict()
+        self._regions: RecentlyUsed[Region] = RecentlyUsed(most_bytes)
 
     def __len__(self) -> int:
         return len(self._regions)
@@ -62,13 +61,11 @@ class RegionCache:
     def get(self, scene: "Scene", box: TileBox, device: torch.device) -> "Region":
         """The region of a box, made where it is not kept."""
         key = (scene.key, box, str(device))
-        if key in self._regions:
-            self._regions.move_to_end(key)
-        else:
-            self._regions[key] = Region(scene, box, device)
-            while len(self) > 1 and sum(region.bytes for region in self._regions.values()) > self._most_bytes:
-                self._regions.popitem(last=False)
-        return self._regions[key]
+        region = self._regions.get(key)
+        if region is None:
+            region = Region(scene, box, device)
+            self._regions.put(key, region)
+        return region
 
     def clear(self) -> None:
         """Give the memory back."""

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from inference_server.history import LONGEST, OUTSIDE, Answer, Answers, steps_before
+from inference_server.history import LONGEST, OUTSIDE, Answer, steps_before
 from inference_server.models.checkpoints import save_weights
 from inference_server.models.inputs import channel_slices
 from inference_server.models.registry import ModelConfig, register
 from inference_server.predictor import Predictor
+from inference_server.recent import RecentlyUsed
 from inference_server.wire.protocol import Click
 
 
@@ -28,9 +29,9 @@ class TestAnswer:
         assert answer(10, [1.5, -2.0]).at(np.array([3, 11, 12, 400])).tolist() == [OUTSIDE, -2.0, OUTSIDE, OUTSIDE]
 
 
-class TestAnswers:
+class TestKeptAnswers:
     def test_the_ones_asked_for_longest_ago_go_first(self):
-        kept = Answers(most_bytes=2 * answer(0, [0.0] * 100).bytes)
+        kept = RecentlyUsed(most_bytes=2 * answer(0, [0.0] * 100).bytes)
         for name in "ab":
             kept.put((name,), answer(0, [0.0] * 100))
         assert kept.get(("a",))
@@ -38,12 +39,12 @@ class TestAnswers:
         assert kept.get(("a",)) and kept.get(("c",)) and kept.get(("b",)) is None
 
     def test_the_newest_is_kept_however_large(self):
-        kept = Answers(most_bytes=10)
+        kept = RecentlyUsed(most_bytes=10)
         kept.put(("a",), answer(0, [0.0] * 100))
         assert kept.get(("a",))
 
     def test_an_answer_put_twice_counts_once(self):
-        kept = Answers(most_bytes=2 * answer(0, [0.0] * 100).bytes)
+        kept = RecentlyUsed(most_bytes=2 * answer(0, [0.0] * 100).bytes)
         for name in ("a", "b", "b", "b"):
             kept.put((name,), answer(0, [0.0] * 100))
         assert kept.get(("a",))
