@@ -1,6 +1,8 @@
 """`python -m inference_server train CONFIG`: train a network on simulated scans, with live progress and curves."""
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,8 @@ from .config import read_config
 from .initialise import adapt_state
 from .loop import Trainer
 
+DRAW_SECONDS = 60
+
 
 def command(
     config: Annotated[Path, typer.Argument(help="TOML file; see inference_server/training/configs.")],
@@ -23,6 +27,9 @@ def command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     init: Annotated[str, typer.Option(help="Weights to start from; layers that differ are widened or replaced.")] = "",
     threads: Annotated[int, typer.Option(help="Torch threads on a CPU.")] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Processes that cut crops and click on them; -1: all cores but one.")
+    ] = -1,
 ) -> None:
     """Train a network; started again with the same --out it goes on where it stopped."""
     torch.set_num_threads(threads)
@@ -34,7 +41,8 @@ def command(
         fresh = build_model(settings.model).state_dict()
         state = adapt_state(old_state, old_model.inputs, fresh, settings.model.inputs, path)
     out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(settings, out, device, state)
+    workers = min(os.cpu_count() - 1, settings.batch) if workers < 0 else workers
+    trainer = Trainer(settings, out, device, state, workers)
     console = Console()
     console.print(f"{settings.model.name} ({settings.model.inputs}) on {trainer.device}, {trainer.dtype}")
     latest = TextColumn("{task.fields[now]}")
@@ -43,16 +51,22 @@ def command(
     with Progress(*columns, console=console) as progress, log.open("a", encoding="utf-8") as file:
         task = progress.add_task("train", total=settings.steps, completed=trainer.step, now="")
         smooth: dict[str, float] = {}
+        drawn = time.monotonic()
 
         def report(step: int, figures: dict[str, float]) -> None:
+            nonlocal drawn
+            if not figures:
+                progress.update(task, completed=step)
+                return
             for key, value in figures.items():
                 smooth[key] = smooth.get(key, value) * 0.95 + value * 0.05
             file.write(json.dumps({"step": step, "seconds": round(trainer.seconds, 1), **figures}) + "\n")
             file.flush()
             now = "  ".join(f"{key} {value:.3f}" for key, value in sorted(smooth.items()))
             progress.update(task, completed=step, now=now)
-            if trainer.group % 200 == 0:
+            if time.monotonic() - drawn > DRAW_SECONDS:
                 draw_curves(log, out / "curves.png")
+                drawn = time.monotonic()
 
         try:
             trainer.run(report)

@@ -10,13 +10,25 @@ except ModuleNotFoundError:  # Python 3.10
 
 from ..errors import UserError
 from ..models.registry import ModelConfig
-from .crops import Source
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of scans in `.npz` (positions, colors, instance, names), as the `rooms` command writes them.
+
+    weight: relative share of crops; voxel_size: metres, the resolution at which these scans are worked on.
+    """
+
+    folder: Path
+    weight: float = 1.0
+    voxel_size: float = 0.05
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """One run. steps counts optimiser steps; a group of `crops` crops is kept for `rounds` of them, with new clicks
-    each time; the learning rate (AdamW) warms up, stays, and falls linearly to zero over the last `cooldown` share.
+    each time, `batch` groups in a step; the learning rate (AdamW) warms up, stays, and falls linearly to zero over the
+    last `cooldown` share.
 
     large: share of groups that have one crop of crops x max_voxels instead; structure: share of crops cut for walls,
     floors and ceilings; cut: whether clicks correct the mask after the minimum cut, as an artist's do, instead of the
@@ -26,6 +38,7 @@ class TrainingConfig:
     model: ModelConfig
     sources: list[Source]
     steps: int = 20000
+    batch: int = 1
     crops: int = 6
     rounds: int = 6
     max_voxels: int = 11000
@@ -41,7 +54,7 @@ class TrainingConfig:
 
     @property
     def groups(self) -> int:
-        return -(-self.steps // self.rounds)
+        return -(-self.steps // self.rounds) * self.batch
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from ..errors import UserError
 from ..sparse.voxels import voxelize
 from .augment import move, recolour, repaint
+from .config import TrainingConfig
 
 STRUCTURE = ("floor", "wall", "ceiling")
 COLOURLESS = 0.15
@@ -19,18 +19,6 @@ SMALL, LARGE = (1.4, 3.0), (2.5, 5.0)
 """Half the edge of a crop in metres, from and to."""
 REPAINTED = 0.4
 """Share of coloured crops in which some objects are painted in several colours."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A folder of scans in `.npz` (positions, colors, instance, names), as the `rooms` command writes them.
-
-    weight: relative share of crops; voxel_size: metres, the resolution at which these scans are worked on.
-    """
-
-    folder: Path
-    weight: float = 1.0
-    voxel_size: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,48 +32,34 @@ class Crop:
     targets: list[int]
 
 
-class CropGroups(Dataset):
-    """Item g is the list of crops of training group g: a pure function of the seed, g and the folders' content.
+class CropGroups:
+    """Item g is the list of crops of training group g: a pure function of the config, g and the folders' content.
 
-    large, structure: as in TrainingConfig. A wall goes on beyond a small crop, and only a large one shows how far.
+    A wall goes on beyond a small crop, and only a large one shows how far.
     """
 
-    def __init__(
-        self,
-        sources: list[Source],
-        groups: int,
-        crops: int,
-        seed: int,
-        max_voxels: int,
-        large: float = 0.0,
-        structure: float = 0.15,
-    ):
-        self.groups, self.crops, self.seed, self.max_voxels = groups, crops, seed, max_voxels
-        self.large, self.structure = large, structure
-        self.sources = sources
-        self.files = [sorted(source.folder.glob("[!.]*.npz")) for source in sources]
-        for source, files in zip(sources, self.files, strict=True):
+    def __init__(self, config: TrainingConfig):
+        self.config = config
+        self.files = [sorted(source.folder.glob("[!.]*.npz")) for source in config.sources]
+        for source, files in zip(config.sources, self.files, strict=True):
             if not files:
                 raise UserError(f"There are no .npz scans in {source.folder}; make some with the `rooms` command.")
-        weights = np.array([source.weight for source in sources], float)
+        weights = np.array([source.weight for source in config.sources], float)
         self.shares = weights / weights.sum()
 
-    def __len__(self) -> int:
-        return self.groups
-
     def __getitem__(self, group: int) -> list[Crop]:
-        torch.set_num_threads(1)
-        rng = np.random.default_rng((self.seed, group))
-        count, most, half_edges = self.crops, self.max_voxels, SMALL
-        if self.large and rng.random() < self.large:
-            count, most, half_edges = 1, self.max_voxels * self.crops, LARGE
+        config = self.config
+        rng = np.random.default_rng((config.seed, group))
+        count, most, half_edges = config.crops, config.max_voxels, SMALL
+        if config.large and rng.random() < config.large:
+            count, most, half_edges = 1, config.max_voxels * config.crops, LARGE
         crops: list[Crop] = []
         while len(crops) < count:
-            which = rng.choice(len(self.sources), p=self.shares)
+            which = rng.choice(len(self.files), p=self.shares)
             scan = load_arrays(self.files[which][rng.integers(len(self.files[which]))])
+            scale = 0.05 / config.sources[which].voxel_size
             for _ in range(min(2, count - len(crops))):
-                half = rng.uniform(*half_edges)
-                crop = cut_crop(scan, rng, 0.05 / self.sources[which].voxel_size, most, half, self.structure)
+                crop = cut_crop(scan, rng, scale, most, rng.uniform(*half_edges), config.structure)
                 if crop is not None:
                     crops.append(crop)
         return crops

@@ -1,74 +1,78 @@
 """The training loop: groups of crops, a click and an optimiser step per round, resumable checkpoints."""
 
+import itertools
 import json
 import pickle
 import time
 from collections.abc import Callable
-from functools import cached_property
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..devices import choose_device, choose_dtype
 from ..errors import UserError
 from ..files import replacing
-from ..minimum_cut import CutGraph
 from ..models.checkpoints import save_weights
-from ..models.inputs import encode_inputs, hide_colour, uses_colour, uses_normals
 from ..models.points import Points
 from ..models.registry import build_model
-from ..refinement import refine, surface_graph
-from ..sparse.kernel_maps import neighbour_table
-from ..sparse.normals import surface_normals
-from . import clicks
+from .clicked_group import Turn
 from .config import TrainingConfig
-from .crops import Crop, CropGroups
 from .losses import mask_loss
+from .workers import ClickWorkers
 
 CHECKPOINT_SECONDS = 90
 
 
-class Batch:
-    """Crops side by side: their points, the neighbour table (on the CPU, for clicks), and each crop's rows."""
+class Lane:
+    """Groups of crops that are trained on together for `rounds` steps, while another lane's are clicked on."""
 
-    def __init__(self, crops: list[Crop], device: torch.device):
-        self.crops = crops
-        lengths = [len(crop.xyz) for crop in crops]
-        ends = np.cumsum(lengths).tolist()
-        self.rows = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
-        batch = torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(lengths))
-        xyz = torch.cat([crop.xyz for crop in crops])
-        cells = torch.cat([batch.unsqueeze(1), torch.floor(xyz / 0.05).to(torch.int64)], 1)
-        self.neighbours = neighbour_table(cells.to(torch.int32), 3)
-        self._xyz = xyz
-        self.points = Points(xyz.to(device), batch.to(device))
-        self.labelled = torch.cat([crop.instance >= 0 for crop in crops])
+    def __init__(self, workers: ClickWorkers, groups: range, device: torch.device):
+        self._workers, self._groups, self._device = workers, groups, device
+        openings = [future.result() for future in [workers.open(number) for number in groups]]
+        lengths = [length for opening in openings for length in opening.lengths]
+        crop = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+        xyz = np.concatenate([opening.xyz for opening in openings])
+        self.points = Points(torch.from_numpy(xyz).to(device), crop.to(device))
+        self.labelled = torch.from_numpy(np.concatenate([opening.labelled for opening in openings])).to(device)
+        self._ends = np.cumsum([len(opening.xyz) for opening in openings])[:-1]
+        self._turns = [_finished(opening.turn) for opening in openings]
+        self.scored: list[tuple[int, float]] = []
 
-    @cached_property
-    def normals(self) -> Tensor:
-        """(V, 3) float32 unit normals of the surfaces, signs arbitrary, on the CPU."""
-        return surface_normals(self.neighbours, self._xyz)
+    def question(self) -> tuple[Tensor, Tensor]:
+        """features (V, F) float16 and truth (V,) bool of all groups, once their clicks are set."""
+        turns = [turn.result() for turn in self._turns]
+        self.scored += [pair for turn in turns for pair in turn.scored]
+        features, truth = (np.concatenate([getattr(turn, key) for turn in turns]) for key in ("features", "truth"))
+        return torch.from_numpy(features).to(self._device), torch.from_numpy(truth).to(self._device)
 
-    @cached_property
-    def graphs(self) -> list[CutGraph]:
-        """Each crop's graph for the minimum cut, in its own rows."""
-        graphs = []
-        for crop, rows in zip(self.crops, self.rows, strict=True):
-            table = (self.neighbours[rows] - rows.start).clamp(max=len(crop.xyz))
-            graphs.append(surface_graph(table, self.normals[rows], crop.rgb))
-        return graphs
+    def answer(self, scores: Tensor, last: bool) -> None:
+        """Let the network's log-odds (V,) be clicked on."""
+        parts = np.split(scores.detach().to(torch.float16).cpu().numpy(), self._ends)
+        self._turns = [
+            self._workers.answer(number, part, last) for number, part in zip(self._groups, parts, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Wait for what was answered last."""
+        self.scored += [pair for turn in self._turns for pair in turn.result().scored]
 
 
 class Trainer:
     """State of a run in `folder`; `run()` continues it to the end."""
 
     def __init__(
-        self, config: TrainingConfig, folder: Path, device: str = "auto", init: dict[str, Tensor] | None = None
+        self,
+        config: TrainingConfig,
+        folder: Path,
+        device: str = "auto",
+        init: dict[str, Tensor] | None = None,
+        workers: int = 0,
     ):
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.workers = config, folder, workers
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device)
         torch.manual_seed(config.seed)
@@ -92,110 +96,71 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        return self.group * self.config.rounds
+        return self.group // self.config.batch * self.config.rounds
 
     def run(self, report: Callable[[int, dict[str, float]], None]) -> None:
-        """Train to the configured number of steps; `report(step, figures)` is called after every group."""
+        """Train to the configured number of steps; `report(step, figures)` is called after every step, with figures
+        when the groups in hand are done."""
         config = self.config
-        groups = CropGroups(
-            config.sources, config.groups, config.crops, config.seed, config.max_voxels, config.large, config.structure
-        )
-        loader = DataLoader(
-            Subset(groups, range(self.group, config.groups)),
-            batch_size=None,
-            num_workers=1,
-            prefetch_factor=4,
-            collate_fn=None,
-        )
         saved = started = time.monotonic()
-        for crops in loader:
-            figures = self._train_group(crops)
-            self.group += 1
-            now = time.monotonic()
-            self.seconds += now - started
-            started = now
-            report(self.step, figures)
-            if now - saved > CHECKPOINT_SECONDS or self.group == config.groups:
-                self.save()
-                saved = time.monotonic()
+        with ClickWorkers(config, self.workers) as workers:
+            while self.group < config.groups:
+                figures = self._train_lanes(workers, report)
+                now = time.monotonic()
+                self.seconds += now - started
+                started = now
+                report(self.step, figures)
+                if now - saved > CHECKPOINT_SECONDS or self.group >= config.groups:
+                    self.save()
+                    saved = time.monotonic()
 
-    def _train_group(self, crops: list[Crop]) -> dict[str, float]:
+    def _train_lanes(self, workers: ClickWorkers, report: Callable[[int, dict[str, float]], None]) -> dict[str, float]:
+        """Train on the next groups to the end, two lanes by turns: one is clicked on while the other is computed."""
         config = self.config
-        rng = np.random.default_rng((config.seed, self.group, 1))
-        batch = Batch(crops, self.device)
-        objects = [self._begin(batch, i, crop.targets[0], rng) for i, crop in enumerate(crops)]
-        turns = [1] * len(crops)
-        losses, scores = [], []
+        ends = range(self.group, config.groups + 1, config.batch)[:3]
+        groups = [range(*pair) for pair in itertools.pairwise(ends)]
+        lanes = [Lane(workers, numbers, self.device) for numbers in groups]
+        for number in range(ends[-1], min(ends[-1] + 2 * config.batch, config.groups)):
+            workers.prepare(number)
+        losses, step = [], self.step
         for round_ in range(config.rounds):
-            for parameters in self.optimizer.param_groups:
-                parameters["lr"] = config.rate(self.step + round_)
-            truth = torch.cat([o.truth for o in objects])
-            logits = self.model(batch.points, self._features(batch, objects))
-            loss = mask_loss(logits, truth.to(self.device), batch.labelled.to(self.device), batch.rows)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)
-            self.optimizer.step()
-            self._update_average(self.step + round_)
-            losses.append(float(loss.detach()))
-            answers = self._answers(batch, objects, (logits[:, 1] - logits[:, 0]).detach().float().cpu())
-            predicted = torch.cat(answers) > 0
-            # unlabelled places too, as in the evaluation: a click on one must not cost the wall around it
-            depth = clicks.erosion_depth(predicted & ~truth, batch.neighbours)
-            depth += clicks.erosion_depth(truth & ~predicted, batch.neighbours)
-            for i, rows in enumerate(batch.rows):
-                scores.append((len(objects[i].clicked), _iou(predicted[rows], truth[rows])))
-                objects[i].previous = answers[i]
-                done = len(objects[i].clicked) >= objects[i].limit
-                if done or not clicks.correct(objects[i], predicted[rows], depth[rows], rng):
-                    targets = crops[i].targets
-                    objects[i] = self._begin(batch, i, targets[turns[i] % len(targets)], rng)
-                    turns[i] += 1
-        figures = {"loss": float(np.mean(losses))}
+            for lane in lanes:
+                losses.append(self._train_step(lane, step, last=round_ == config.rounds - 1))
+                step += 1
+                report(step, {})
+        for lane in lanes:
+            lane.close()
+        self.group = ends[-1]
+        figures = {"loss": float(torch.stack(losses).mean())}
+        scored = [pair for lane in lanes for pair in lane.scored]
         for k in (1, 3, 5):
-            at_k = [iou for count, iou in scores if count == k]
+            at_k = [iou for count, iou in scored if count == k]
             if at_k:
                 figures[f"iou@{k}"] = float(np.mean(at_k))
         return figures
 
-    def _answers(self, batch: Batch, objects: list[clicks.Interaction], scores: Tensor) -> list[Tensor]:
-        """Log-odds of each crop's voxels that the next click corrects; scores (V,): what the network said."""
-        parts = [scores[rows] for rows in batch.rows]
-        if not self.config.cut:
-            return parts
-        return [
-            refine(part, graph, torch.tensor(o.clicked), torch.tensor(o.positive))
-            for part, graph, o in zip(parts, batch.graphs, objects, strict=True)
-        ]
-
-    def _begin(self, batch: Batch, i: int, target: int, rng: np.random.Generator) -> clicks.Interaction:
-        mask = torch.zeros(len(batch.labelled), dtype=torch.bool)
-        mask[batch.rows[i]] = batch.crops[i].instance == target
-        return clicks.begin(batch.crops[i], target, clicks.erosion_depth(mask, batch.neighbours)[batch.rows[i]], rng)
-
-    def _features(self, batch: Batch, objects: list[clicks.Interaction]) -> Tensor:
-        flat = [None] * len(objects)
-        normals = [batch.normals[rows] for rows in batch.rows] if uses_normals(self.config.model.inputs) else flat
-        parts = [self._crop_features(*each) for each in zip(batch.crops, objects, normals, strict=True)]
-        return torch.cat(parts).to(self.device, self.dtype)
-
-    def _crop_features(self, crop: Crop, interaction: clicks.Interaction, normals: Tensor | None) -> Tensor:
-        model = self.config.model
-        coloured = uses_colour(model.inputs)
-        rgb = torch.zeros_like(crop.xyz) if coloured and crop.rgb is None else crop.rgb
-        tensors = interaction.tensors()
-        previous = interaction.previous
-        features = encode_inputs(model.inputs, crop.xyz, rgb, tensors, model.voxel_size, normals, previous)
-        return hide_colour(model.inputs, features) if coloured and crop.rgb is None else features
+    def _train_step(self, lane: Lane, step: int, last: bool) -> Tensor:
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = self.config.rate(step)
+        features, truth = lane.question()
+        logits = self.model(lane.points, features.to(self.dtype))
+        lane.answer(logits[:, 1] - logits[:, 0], last)
+        loss = mask_loss(logits, truth, lane.labelled, lane.points.batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)
+        self.optimizer.step()
+        self._update_average(step)
+        return loss.detach()
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:
         keep = min(self.config.average, (step + 1) / (step + 10))
-        for key, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.average[key].lerp_(value, 1 - keep)
-            else:
-                self.average[key].copy_(value)
+        state = self.model.state_dict()
+        moving = [key for key, value in state.items() if value.is_floating_point()]
+        get_ema_multi_avg_fn(keep)([self.average[key] for key in moving], [state[key] for key in moving], step)
+        for key in state.keys() - set(moving):
+            self.average[key].copy_(state[key])
 
     def save(self) -> None:
         """Write the resumable checkpoint and the averaged weights, each in one step."""
@@ -230,6 +195,7 @@ class Trainer:
             ) from error
 
 
-def _iou(a: Tensor, b: Tensor) -> float:
-    union = int((a | b).sum())
-    return float((a & b).sum()) / union if union else 1.0
+def _finished(turn: Turn) -> Future[Turn]:
+    future: Future[Turn] = Future()
+    future.set_result(turn)
+    return future
