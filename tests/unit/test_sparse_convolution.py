@@ -99,11 +99,19 @@ def test_bfloat16_stays_close_to_float32():
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
-def test_cuda_agrees_with_the_cpu():
-    grid, generator = scene()
-    x = torch.randn(len(grid), 4, dtype=torch.float64, generator=generator)
-    w = torch.randn(27, 4, 5, dtype=torch.float64, generator=generator)
-    there = Grid(grid.coords.cuda())
-    ours = convolution.neighbourhood_convolution(x.cuda()[there.order], w.cuda(), there.neighbours(3)).cpu()
-    expected = convolution.neighbourhood_convolution(x, w, grid.neighbours(3))
-    torch.testing.assert_close(ours, expected[there.order.cpu()])
+def test_values_and_gradients_on_a_gpu_are_the_cpus():
+    given, generator = scene()
+    x = torch.randn(len(given), 4, dtype=torch.float64, generator=generator)
+    w3, w2 = (torch.randn(k, 4, 4, dtype=torch.float64, generator=generator) for k in (27, 8))
+    results = []
+    for device in ("cpu", "cuda"):
+        grid = Grid(given.coords.to(device))
+        inputs = [each.to(device).requires_grad_() for each in (x, w3, w2)]
+        y = convolution.neighbourhood_convolution(inputs[0][grid.order], inputs[1], grid.neighbours(3))
+        y = convolution.strided_convolution(y, inputs[2], grid.coarser)
+        y = convolution.transposed_convolution(y, inputs[2], grid.coarser)
+        y = torch.empty_like(y).index_copy(0, grid.order, y)
+        y.square().sum().backward()
+        results.append([y, *(each.grad for each in inputs)])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs.cpu(), rtol=1e-9, atol=1e-9)

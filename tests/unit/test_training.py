@@ -272,3 +272,14 @@ def test_a_config_with_mistakes_is_a_sentence(tmp_path, text, sentence):
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(UserError, match=sentence):
         read_config(tmp_path / "c.toml")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
+def test_training_on_a_gpu_learns_and_its_weights_work_on_a_cpu(scans, tmp_path):
+    figures = []
+    trainer = Trainer(config(scans, steps=32, batch=4), tmp_path, "cuda", workers=2)
+    trainer.run(lambda step, values: values and figures.append(values["loss"]))
+    assert trainer.dtype == torch.bfloat16 and min(figures[-2:]) < figures[0]
+    state, _ = read_weights(tmp_path / "weights.safetensors")
+    assert all(value.isfinite().all() for value in state.values())
