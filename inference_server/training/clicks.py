@@ -57,7 +57,8 @@ def begin(crop: Crop, target: int, depth: Tensor, rng: np.random.Generator) -> I
     if rng.random() < 0.2:
         for voxel in rng.choice(members, rng.integers(0, 4)):
             interaction.add(voxel, True)
-        for voxel in rng.choice(_around(crop.xyz.numpy(), truth), rng.integers(0, 5)):
+        around = _around(crop.xyz.numpy(), truth)
+        for voxel in rng.choice(around, rng.integers(0, 5)) if len(around) else ():
             interaction.add(voxel, False)
     return interaction
 
@@ -81,7 +82,8 @@ def correct(interaction: Interaction, predicted: Tensor, depth: Tensor, rng: np.
 
 
 def _around(xyz: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Voxels off the object inside its bounding box widened to 1.4 times; any others where there are none."""
+    """Voxels off the object inside its bounding box widened to 1.4 times; any others where there are none, none where
+    all is the object."""
     low, high = xyz[truth].min(0), xyz[truth].max(0)
     margin = np.maximum(0.2 * (high - low), 0.1)
     near = ((xyz >= low - margin) & (xyz <= high + margin)).all(1) & ~truth

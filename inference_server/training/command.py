@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import UserError
+from ..files import replacing
 from ..models.checkpoints import find_weights, read_weights
 from ..models.registry import build_model
 from .config import read_config
@@ -48,6 +49,7 @@ def command(
     latest = TextColumn("{task.fields[now]}")
     columns = [TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), latest]
     log = out / "log.jsonl"
+    _forget(log, trainer.step)
     with Progress(*columns, console=console) as progress, log.open("a", encoding="utf-8") as file:
         task = progress.add_task("train", total=settings.steps, completed=trainer.step, now="")
         smooth: dict[str, float] = {}
@@ -77,6 +79,15 @@ def command(
             ) from error
     draw_curves(log, out / "curves.png")
     console.print(f"Weights: {out / 'weights.safetensors'}")
+
+
+def _forget(log: Path, step: int) -> None:
+    """Drop what was logged after the checkpoint that the run goes on from: it is trained, and logged, once more."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        with replacing(log) as file:
+            file.write_text("".join(kept), encoding="utf-8")
 
 
 def draw_curves(log: Path, picture: Path) -> None:

@@ -106,7 +106,7 @@ def test_values_and_gradients_on_a_gpu_are_the_cpus():
     results = []
     for device in ("cpu", "cuda"):
         grid = Grid(given.coords.to(device))
-        inputs = [each.to(device).requires_grad_() for each in (x, w3, w2)]
+        inputs = [each.clone().to(device).requires_grad_() for each in (x, w3, w2)]
         y = convolution.neighbourhood_convolution(inputs[0][grid.order], inputs[1], grid.neighbours(3))
         y = convolution.strided_convolution(y, inputs[2], grid.coarser)
         y = convolution.transposed_convolution(y, inputs[2], grid.coarser)

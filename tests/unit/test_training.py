@@ -18,6 +18,7 @@ from inference_server.sparse.kernel_maps import neighbour_table
 from inference_server.training import clicks
 from inference_server.training.augment import repaint
 from inference_server.training.clicked_group import ClickedGroup
+from inference_server.training.command import command as train
 from inference_server.training.config import Source, TrainingConfig, read_config
 from inference_server.training.crops import Crop, CropGroups
 from inference_server.training.loop import Trainer
@@ -154,6 +155,13 @@ def test_first_clicks_lie_on_the_object_and_negatives_around_it(scans):
         assert truth.tolist() == begun.positive and begun.positive[0]
 
 
+def test_an_object_that_fills_its_crop_gets_no_negative_clicks(scans):
+    whole = Crop(torch.rand(50, 3), None, torch.ones(50, dtype=torch.int64), [1])
+    for seed in range(20):
+        begun = clicks.begin(whole, 1, torch.ones(50, dtype=torch.int16), np.random.default_rng(seed))
+        assert all(begun.positive)
+
+
 def test_the_loss_falls_with_better_masks_and_ignores_unlabelled_voxels():
     truth = torch.tensor([True, True, False, False])
     labelled = torch.tensor([True, True, True, False])
@@ -233,6 +241,21 @@ def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
     resumed.run(lambda *_: None)
     for key, value in straight.average.items():
         assert torch.equal(value, resumed.average[key]), key
+
+
+def test_what_was_logged_after_the_last_checkpoint_is_logged_once(scans, tmp_path):
+    text = (
+        "steps = 4\nbatch = 2\ncrops = 1\nrounds = 2\nmax_voxels = 400\nwarmup = 2\n[model]\nname = 'MinkUNetSmall'\n"
+    )
+    text += f"inputs = 'rgb-surface'\n[[sources]]\nfolder = '{scans}'\n"
+    (tmp_path / "config.toml").write_text(text)
+    out = tmp_path / "run"
+    out.mkdir()
+    lost = [{"step": step, "loss": 1.0} for step in (4, 8)]
+    (out / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lost) + '{"step": 12, "lo')
+    train(tmp_path / "config.toml", out, "cpu", "", 1, 0)
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [4] and rows[0]["loss"] != 1.0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
