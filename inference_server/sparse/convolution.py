@@ -1,81 +1,34 @@
-"""The three products a sparse U-Net needs, forward and backward, with memory bounded by chunks.
+"""The three convolutions of a sparse U-Net, forward and backward, with memory bounded by parts of the output rows.
 
-Only inputs, weights and kernel maps are kept for the backward pass; the gathered matrix, 27 times the input,
-is made again chunk by chunk. One code path for CPU, CUDA and MPS.
+Only inputs, weights and kernel maps are kept for the backward pass; what is gathered for a product is gathered again.
 """
+
+from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from . import chunk_products, pair_products
 from .kernel_maps import Coarsening, KernelMap
 
-_CPU_ROWS = {torch.bfloat16: 1024, torch.float32: 512, torch.float64: 512}
-"""Output rows per product on a CPU: the gathered chunk stays in the cache (measured)."""
-_ACCELERATOR_ROWS = 65536
+
+def _products(x: Tensor) -> ModuleType:
+    """How to multiply features of this kind: `pair_products` or `chunk_products`."""
+    exact = x.device.type == "cpu" and x.dtype != torch.bfloat16
+    return pair_products if exact else chunk_products
 
 
-def rows_per_chunk(x: Tensor) -> int:
-    """Output rows that one matrix product takes at a time for this tensor's device and dtype."""
-    return _CPU_ROWS.get(x.dtype, 512) if x.device.type == "cpu" else _ACCELERATOR_ROWS
-
-
-def _with_zero_row(x: Tensor) -> Tensor:
-    return torch.cat([x, x.new_zeros(1, x.shape[1])])
-
-
-def _gather_product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
-    """out[i] = sum_k x[map[i, k]] @ weight[k] + bias. x: (V, Ci), weight: (K, Ci, Co), bias: (1, Co)."""
-    padded = _with_zero_row(x)
-    out = x.new_empty(len(kernel_map.table), weight.shape[2])
-    for chunk in kernel_map.chunks(rows_per_chunk(x)):
-        gathered = padded.index_select(0, chunk.rows).view(chunk.stop - chunk.start, -1)
-        active = weight if len(chunk.offsets) == len(weight) else weight.index_select(0, chunk.offsets)
-        rows = out[chunk.start : chunk.stop]
-        if bias is None:
-            torch.mm(gathered, active.reshape(-1, weight.shape[2]), out=rows)
-        else:
-            torch.addmm(bias, gathered, active.reshape(-1, weight.shape[2]), out=rows)
-    return out
-
-
-def _weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap, kernels: int) -> Tensor:
-    """sum_i x[map[i, k]]^T grad[i] as (K, Ci, Co), summed over chunks in at least float32."""
-    padded = _with_zero_row(x)
-    total = torch.zeros(
-        (grad.shape[1], kernels, x.shape[1]), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device
-    )
-    for chunk in kernel_map.chunks(rows_per_chunk(x)):
-        gathered = padded.index_select(0, chunk.rows).view(chunk.stop - chunk.start, -1)
-        # the narrow factor transposed, not the wide one: an eighth faster on CPUs
-        product = grad[chunk.start : chunk.stop].t() @ gathered
-        total.index_add_(1, chunk.offsets, product.view(len(product), len(chunk.offsets), -1).to(total.dtype))
-    return total.permute(1, 2, 0)
+def dense_product(x: Tensor, weight: Tensor) -> Tensor:
+    """x @ weight, x: (V, Ci), weight: (Ci, Co)."""
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and not (torch.is_grad_enabled() and weight.requires_grad):
+        return chunk_products.dense_product(x, weight)
+    return x @ weight
 
 
 def _mirrored(weight: Tensor) -> Tensor:
     """A centred kernel (K, Ci, Co) as its transposed convolution uses it, (K, Co, Ci)."""
     return weight.flip(0).transpose(1, 2).contiguous()
-
-
-def _both_gradients(x: Tensor, weight: Tensor, grad: Tensor, kernel_map: KernelMap) -> tuple[Tensor, Tensor]:
-    """Gradients of a centred kernel's input (V, Ci) and weight (K, Ci, Co), out of one gathering of grad (V, Co).
-
-    As the map is its own mirror image, x[j]^T grad[map[j, k]] summed over j belongs to kernel K-1-k.
-    """
-    padded, kernels = _with_zero_row(grad), len(weight)
-    mirrored = _mirrored(weight)
-    dx = torch.empty_like(x)
-    total = torch.zeros(
-        (x.shape[1], kernels, grad.shape[1]), dtype=torch.promote_types(x.dtype, torch.float32), device=x.device
-    )
-    for chunk in kernel_map.chunks(rows_per_chunk(x)):
-        gathered = padded.index_select(0, chunk.rows).view(chunk.stop - chunk.start, -1)
-        active = mirrored if len(chunk.offsets) == kernels else mirrored.index_select(0, chunk.offsets)
-        torch.mm(gathered, active.reshape(-1, x.shape[1]), out=dx[chunk.start : chunk.stop])
-        product = x[chunk.start : chunk.stop].t() @ gathered
-        total.index_add_(1, chunk.offsets, product.view(len(product), len(chunk.offsets), -1).to(total.dtype))
-    return dx, total.flip(1).permute(1, 0, 2).to(weight.dtype)
 
 
 def _bias_gradient(ctx, grad: Tensor) -> Tensor | None:
@@ -84,7 +37,7 @@ def _bias_gradient(ctx, grad: Tensor) -> Tensor | None:
 
 def _pick_product(x: Tensor, weight: Tensor, parent: Tensor, slot: Tensor) -> Tensor:
     """out[j] = x[parent[j]] @ weight[slot[j]]: one product on the parents, then the right row of each child."""
-    all_slots = x @ weight.permute(1, 0, 2).reshape(x.shape[1], -1)
+    all_slots = dense_product(x, weight.permute(1, 0, 2).reshape(x.shape[1], -1))
     return all_slots.view(len(x) * len(weight), -1).index_select(0, parent * len(weight) + slot)
 
 
@@ -95,7 +48,7 @@ class _Neighbourhood(Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.kernel_map = kernel_map
-        return _gather_product(x, weight, kernel_map, bias)
+        return _products(x).product(x, weight, kernel_map, bias)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -103,11 +56,12 @@ class _Neighbourhood(Function):
         grad = grad.contiguous()
         dx = dw = None
         if ctx.needs_input_grad[0] and ctx.needs_input_grad[1]:
-            dx, dw = _both_gradients(x, weight, grad, ctx.kernel_map)
+            dx, dw = _products(x).both_gradients(x, _mirrored(weight), grad, ctx.kernel_map)
+            dw = dw.to(weight.dtype)
         elif ctx.needs_input_grad[0]:
-            dx = _gather_product(grad, _mirrored(weight), ctx.kernel_map)
+            dx = _products(x).product(grad, _mirrored(weight), ctx.kernel_map)
         elif ctx.needs_input_grad[1]:
-            dw = _weight_gradient(x, grad, ctx.kernel_map, len(weight)).to(weight.dtype)
+            dw = _products(x).weight_gradient(x, grad, ctx.kernel_map, len(weight)).to(weight.dtype)
         return dx, dw, _bias_gradient(ctx, grad), None
 
 
@@ -118,7 +72,7 @@ class _Strided(Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, coarsening: Coarsening) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.coarsening = coarsening
-        return _gather_product(x, weight, coarsening.children, bias)
+        return _products(x).product(x, weight, coarsening.children, bias)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -129,7 +83,7 @@ class _Strided(Function):
         if ctx.needs_input_grad[0]:
             dx = _pick_product(grad, weight.transpose(1, 2), down.parent, down.slot)
         if ctx.needs_input_grad[1]:
-            dw = _weight_gradient(x, grad, down.children, len(weight)).to(weight.dtype)
+            dw = _products(x).weight_gradient(x, grad, down.children, len(weight)).to(weight.dtype)
         return dx, dw, _bias_gradient(ctx, grad), None
 
 
@@ -149,9 +103,9 @@ class _Transposed(Function):
         down = ctx.coarsening
         dx = dw = None
         if ctx.needs_input_grad[0]:
-            dx = _gather_product(grad, weight.transpose(1, 2).contiguous(), down.children)
+            dx = _products(x).product(grad, weight.transpose(1, 2).contiguous(), down.children)
         if ctx.needs_input_grad[1]:
-            dw = _weight_gradient(grad, x, down.children, len(weight)).transpose(1, 2).to(weight.dtype)
+            dw = _products(x).weight_gradient(grad, x, down.children, len(weight)).transpose(1, 2).to(weight.dtype)
         return dx, dw, None
 
 

@@ -5,8 +5,10 @@ even ones reach from 0 to k - 1.
 """
 
 import weakref
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,39 +19,19 @@ TABLE_CELLS = 2**25
 """Largest bounding box looked up in a dense int32 table (128 MiB); beyond it, sorted keys are searched."""
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Consecutive output rows and the kernel offsets that any of them uses.
-
-    offsets: (A,) int64 active offsets; rows: (R * A,) int32 input row per (output row, active offset),
-    the number of input rows standing for "no voxel".
-    """
-
-    start: int
-    stop: int
-    offsets: Tensor
-    rows: Tensor
-
-
 class KernelMap:
     """For every output voxel and kernel offset the input voxel, or `inputs` (one past the last) for none."""
 
     def __init__(self, table: Tensor, inputs: int):
         self.table = table
         self.inputs = inputs
-        self._chunks: dict[int, list[Chunk]] = {}
+        self._prepared: dict[Hashable, Any] = {}
 
-    def chunks(self, size: int) -> list[Chunk]:
-        """Cut the map into runs of `size` output rows, each without the offsets none of its rows uses."""
-        if size not in self._chunks:
-            rows = len(self.table)
-            self._chunks[size] = [self._chunk(i, min(i + size, rows)) for i in range(0, rows, size)]
-        return self._chunks[size]
-
-    def _chunk(self, start: int, stop: int) -> Chunk:
-        part = self.table[start:stop]
-        offsets = (part < self.inputs).any(0).nonzero().squeeze(1)
-        return Chunk(start, stop, offsets, part.index_select(1, offsets).reshape(-1))
+    def prepared(self, key: Hashable, prepare: Callable[["KernelMap"], Any]) -> Any:
+        """What `prepare` made of this map the first time `key` was asked for."""
+        if key not in self._prepared:
+            self._prepared[key] = prepare(self)
+        return self._prepared[key]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .convolution import neighbourhood_convolution, strided_convolution, transposed_convolution
+from .convolution import dense_product, neighbourhood_convolution, strided_convolution, transposed_convolution
 from .kernel_maps import Grid
 from .normalisation import batch_norm
 
@@ -59,7 +59,8 @@ class Convolution(nn.Module):
         bias = None if self.bias is None else self.bias.to(x.features.dtype)
         grid = x.grid
         if self.kernel_size == 1:
-            out = x.features @ weight if bias is None else torch.addmm(bias, x.features, weight)
+            out = dense_product(x.features, weight)
+            out = out if bias is None else out + bias
         elif self.stride == 1:
             out = neighbourhood_convolution(x.features, weight, grid.neighbours(self.kernel_size), bias)
         else:

@@ -1,10 +1,13 @@
 """Sparse convolution against dense convolution in float64, and its gradients against finite differences."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn.functional import conv3d, conv_transpose3d
 
-from inference_server.sparse import convolution
+from inference_server.sparse import chunk_products, convolution, pair_products
 from inference_server.sparse.kernel_maps import Grid
 
 SIZE = 8
@@ -33,13 +36,18 @@ def dense_weight(weight, k):
     return weight.view(k, k, k, *weight.shape[1:]).permute(4, 3, 2, 1, 0)
 
 
-@pytest.fixture(params=[3, 64], ids=["chunks of 3", "one chunk"])
-def chunked(request, monkeypatch):
-    monkeypatch.setitem(convolution._CPU_ROWS, torch.float64, request.param)
+@pytest.fixture(
+    params=[(pair_products, "ROWS", 3), (pair_products, "ROWS", 500), (chunk_products, "_CPU_ROWS", 16)],
+    ids=["pairs of 3 rows", "pairs", "chunks"],
+)
+def method(request, monkeypatch):
+    module, name, rows = request.param
+    monkeypatch.setattr(module, name, rows)
+    monkeypatch.setattr(convolution, "_products", lambda x: module)
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5])
-def test_odd_kernels_agree_with_conv3d(kernel_size, chunked):
+def test_odd_kernels_agree_with_conv3d(kernel_size, method):
     grid, generator = scene()
     x = torch.randn(len(grid), 4, dtype=torch.float64, generator=generator)
     w = torch.randn(kernel_size**3, 4, 5, dtype=torch.float64, generator=generator)
@@ -48,7 +56,7 @@ def test_odd_kernels_agree_with_conv3d(kernel_size, chunked):
     torch.testing.assert_close(ours, at(volume, grid.coords), rtol=1e-12, atol=1e-12)
 
 
-def test_strided_kernel_agrees_with_conv3d(chunked):
+def test_strided_kernel_agrees_with_conv3d(method):
     grid, generator = scene()
     x = torch.randn(len(grid), 4, dtype=torch.float64, generator=generator)
     w = torch.randn(8, 4, 5, dtype=torch.float64, generator=generator)
@@ -57,7 +65,7 @@ def test_strided_kernel_agrees_with_conv3d(chunked):
     torch.testing.assert_close(ours, at(volume, grid.coarser.grid.coords), rtol=1e-12, atol=1e-12)
 
 
-def test_transposed_kernel_agrees_with_conv_transpose3d(chunked):
+def test_transposed_kernel_agrees_with_conv_transpose3d(method):
     grid, generator = scene()
     coarse = grid.coarser.grid
     x = torch.randn(len(coarse), 4, dtype=torch.float64, generator=generator)
@@ -68,7 +76,7 @@ def test_transposed_kernel_agrees_with_conv_transpose3d(chunked):
     torch.testing.assert_close(ours, at(volume, grid.coords), rtol=1e-12, atol=1e-12)
 
 
-def test_gradients_agree_with_finite_differences():
+def test_gradients_agree_with_finite_differences(method):
     grid = Grid((torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(3)) < 0.5).nonzero().int())
 
     def leaf(*shape):
@@ -95,6 +103,38 @@ def test_bfloat16_stays_close_to_float32():
     rough = convolution.neighbourhood_convolution(x.bfloat16(), w.bfloat16(), grid.neighbours(3))
     assert rough.dtype == torch.bfloat16
     assert float((rough.float() - exact).norm() / exact.norm()) < 1e-2
+
+
+def test_bfloat16_gradients_stay_close_to_float32s():
+    grid, generator = scene()
+    x = torch.randn(len(grid), 16, generator=generator)
+    w = torch.randn(27, 16, 16, generator=generator) / 20
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        inputs = [each.clone().requires_grad_() for each in (x, w)]
+        y = convolution.neighbourhood_convolution(*(each.to(dtype) for each in inputs), grid.neighbours(3))
+        y.float().square().sum().backward()
+        gradients.append([each.grad for each in inputs])
+    for exact, rough in zip(*gradients, strict=True):
+        assert float((rough - exact).norm() / exact.norm()) < 2e-2
+
+
+@given(st.integers(0, 40_000), st.sampled_from([64, 1024, 8192]))
+def test_row_blocks_cover_all_rows_with_few_heights(rows, tallest):
+    blocks = chunk_products.row_blocks(rows, tallest)
+    covered = np.zeros(rows, int)
+    for block in blocks:
+        assert 0 <= block.start < block.stop <= rows
+        covered[block] += 1
+    assert (covered > 0).all() and covered.sum() < 1.6 * rows + 16
+    heights = {block.stop - block.start for block in blocks}
+    assert rows < 16 or heights <= {2**power for power in range(4, 14)}
+
+
+def test_a_dense_product_in_blocks_is_the_product():
+    generator = torch.Generator().manual_seed(0)
+    x, w = torch.randn(333, 8, generator=generator), torch.randn(8, 5, generator=generator)
+    torch.testing.assert_close(chunk_products.dense_product(x, w), x @ w)
 
 
 @pytest.mark.cuda

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from inference_server.sparse import kernel_maps
+from inference_server.sparse import kernel_maps, pair_products
+from inference_server.sparse.chunk_products import chunks_of
 from inference_server.sparse.kernel_maps import Grid, KernelMap, kernel_offsets, neighbour_table
 
 
@@ -59,12 +60,26 @@ def test_a_grid_without_a_finer_one_says_so():
 def test_chunks_cover_all_rows_and_leave_out_only_empty_offsets():
     kernel_map = Grid(random_coords()).neighbours(3)
     rebuilt = torch.full_like(kernel_map.table, kernel_map.inputs)
-    for chunk in kernel_map.chunks(64):
+    for chunk in chunks_of(kernel_map, 64):
         rebuilt[chunk.start : chunk.stop, chunk.offsets] = chunk.rows.view(-1, len(chunk.offsets))
+    assert torch.equal(rebuilt, kernel_map.table)
+
+
+def test_pairs_are_the_entries_of_the_map(monkeypatch):
+    monkeypatch.setattr(pair_products, "ROWS", 64)
+    kernel_map = Grid(random_coords()).neighbours(3)
+    rebuilt = torch.full_like(kernel_map.table, kernel_map.inputs)
+    for pairs in pair_products.pairs_of(kernel_map):
+        offsets = torch.cat([torch.full((count,), offset) for offset, count in pairs.counts])
+        rebuilt[pairs.outputs.long(), offsets] = pairs.inputs
+        assert torch.equal(pairs.outputs[pairs.by_output.long()].sort().values, pairs.outputs[pairs.by_output.long()])
+        ones = pairs.sums(torch.ones(len(pairs.inputs), 1))
+        present = (kernel_map.table[pairs.start : pairs.stop] < kernel_map.inputs).sum(1, keepdim=True)
+        assert torch.equal(ones, present.float())
     assert torch.equal(rebuilt, kernel_map.table)
 
 
 def test_no_voxels_is_an_empty_map():
     empty = Grid(torch.zeros((0, 4), dtype=torch.int32))
-    assert len(empty) == 0 and empty.neighbours(3).chunks(8) == []
+    assert len(empty) == 0 and chunks_of(empty.neighbours(3), 8) == [] == pair_products.pairs_of(empty.neighbours(3))
     assert isinstance(empty.neighbours(5), KernelMap)
