@@ -18,6 +18,7 @@ from ..models.registry import build_model
 from .config import read_config
 from .initialise import adapt_state
 from .loop import Trainer
+from .processes import join, leave
 
 DRAW_SECONDS = 60
 
@@ -32,7 +33,10 @@ def command(
         int, typer.Option(help="Processes that cut crops and click on them; -1: all cores but one.")
     ] = -1,
 ) -> None:
-    """Train a network; started again with the same --out it goes on where it stopped."""
+    """Train a network; started again with the same --out it goes on where it stopped.
+
+    On several GPUs: torchrun --nproc-per-node N -m inference_server train ...
+    """
     torch.set_num_threads(threads)
     settings = read_config(config)
     state = None
@@ -42,9 +46,20 @@ def command(
         fresh = build_model(settings.model).state_dict()
         state = adapt_state(old_state, old_model.inputs, fresh, settings.model.inputs, path)
     out.mkdir(parents=True, exist_ok=True)
-    workers = min(os.cpu_count() - 1, settings.batch) if workers < 0 else workers
-    trainer = Trainer(settings, out, device, state, workers)
-    console = Console()
+    place = join()
+    if workers < 0:
+        workers = max(1, min(os.cpu_count() - 1, settings.batch) // place.world)
+    trainer = Trainer(settings, out, device, state, workers, place)
+    if place.leads:
+        _run(trainer, out)
+    else:
+        trainer.run(lambda *_: None)
+    leave(place)
+
+
+def _run(trainer: Trainer, out: Path) -> None:
+    """Run to the end, with progress, log and curves."""
+    settings, console = trainer.config, Console()
     console.print(f"{settings.model.name} ({settings.model.inputs}) on {trainer.device}, {trainer.dtype}")
     latest = TextColumn("{task.fields[now]}")
     columns = [TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), latest]

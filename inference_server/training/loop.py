@@ -4,7 +4,7 @@ import itertools
 import json
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ..models.registry import build_model
 from .clicked_group import Turn
 from .config import TrainingConfig
 from .losses import mask_loss
+from .processes import Place
 from .workers import ClickWorkers
 
 CHECKPOINT_SECONDS = 90
@@ -30,7 +31,7 @@ CHECKPOINT_SECONDS = 90
 class Lane:
     """Groups of crops that are trained on together for `rounds` steps, while another lane's are clicked on."""
 
-    def __init__(self, workers: ClickWorkers, groups: range, device: torch.device):
+    def __init__(self, workers: ClickWorkers, groups: Sequence[int], device: torch.device):
         self._workers, self._groups, self._device = workers, groups, device
         openings = [future.result() for future in [workers.open(number) for number in groups]]
         lengths = [length for opening in openings for length in opening.lengths]
@@ -62,7 +63,10 @@ class Lane:
 
 
 class Trainer:
-    """State of a run in `folder`; `run()` continues it to the end."""
+    """State of a run in `folder`; `run()` continues it to the end.
+
+    With several processes each takes its share of a step's groups, and gradients are averaged.
+    """
 
     def __init__(
         self,
@@ -71,15 +75,23 @@ class Trainer:
         device: str = "auto",
         init: dict[str, Tensor] | None = None,
         workers: int = 0,
+        place: Place | None = None,
     ):
-        self.config, self.folder, self.workers = config, folder, workers
-        self.device = choose_device(device)
+        self.config, self.folder, self.workers, self.place = config, folder, workers, place or Place()
+        if config.batch % self.place.world:
+            raise UserError(
+                f"A batch of {config.batch} groups cannot be shared by {self.place.world} processes; set `batch` in "
+                "the config to a multiple of their number."
+            )
+        self.device = self.place.device(choose_device(device))
         self.dtype = choose_dtype(self.device)
         torch.manual_seed(config.seed)
         self.model = build_model(config.model)
         if init is not None:
             self.model.load_state_dict(init)
         self.model.to(self.device).train()
+        several = self.place.world > 1
+        self.network = nn.parallel.DistributedDataParallel(self.model) if several else self.model
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -110,7 +122,7 @@ class Trainer:
                 self.seconds += now - started
                 started = now
                 report(self.step, figures)
-                if now - saved > CHECKPOINT_SECONDS or self.group >= config.groups:
+                if self.place.leads and (now - saved > CHECKPOINT_SECONDS or self.group >= config.groups):
                     self.save()
                     saved = time.monotonic()
 
@@ -118,9 +130,9 @@ class Trainer:
         """Train on the next groups to the end, two lanes by turns: one is clicked on while the other is computed."""
         config = self.config
         ends = range(self.group, config.groups + 1, config.batch)[:3]
-        groups = [range(*pair) for pair in itertools.pairwise(ends)]
-        lanes = [Lane(workers, numbers, self.device) for numbers in groups]
-        for number in range(ends[-1], min(ends[-1] + 2 * config.batch, config.groups)):
+        shares = [self._share(range(*pair)) for pair in itertools.pairwise(ends)]
+        lanes = [Lane(workers, share, self.device) for share in shares]
+        for number in self._share(range(ends[-1], min(ends[-1] + 2 * config.batch, config.groups))):
             workers.prepare(number)
         losses, step = [], self.step
         for round_ in range(config.rounds):
@@ -139,11 +151,14 @@ class Trainer:
                 figures[f"iou@{k}"] = float(np.mean(at_k))
         return figures
 
+    def _share(self, groups: range) -> range:
+        return groups[self.place.rank :: self.place.world]
+
     def _train_step(self, lane: Lane, step: int, last: bool) -> Tensor:
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = self.config.rate(step)
         features, truth = lane.question()
-        logits = self.model(lane.points, features.to(self.dtype))
+        logits = self.network(lane.points, features.to(self.dtype))
         lane.answer(logits[:, 1] - logits[:, 0], last)
         loss = mask_loss(logits, truth, lane.labelled, lane.points.batch)
         self.optimizer.zero_grad(set_to_none=True)

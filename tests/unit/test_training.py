@@ -23,6 +23,7 @@ from inference_server.training.config import Source, TrainingConfig, read_config
 from inference_server.training.crops import Crop, CropGroups
 from inference_server.training.loop import Trainer
 from inference_server.training.losses import mask_loss
+from inference_server.training.processes import Place
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +242,33 @@ def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
     resumed.run(lambda *_: None)
     for key, value in straight.average.items():
         assert torch.equal(value, resumed.average[key]), key
+
+
+def test_two_processes_share_a_run(scans, tmp_path):
+    text = (
+        "steps = 4\nbatch = 2\ncrops = 1\nrounds = 2\nmax_voxels = 400\nwarmup = 2\n[model]\nname = 'MinkUNetSmall'\n"
+    )
+    text += f"inputs = 'rgb-surface'\n[[sources]]\nfolder = '{scans}'\n"
+    (tmp_path / "config.toml").write_text(text)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "inference_server",
+        "train",
+    ]
+    command += [tmp_path / "config.toml", "--out", tmp_path / "run", "--device", "cpu", "--workers", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [4]
+    state, _ = read_weights(tmp_path / "run" / "weights.safetensors")
+    assert all(value.isfinite().all() for value in state.values())
+    with pytest.raises(UserError, match="multiple of their number"):
+        Trainer(config(scans), tmp_path / "odd", "cpu", place=Place(world=2))
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_logged_once(scans, tmp_path):
