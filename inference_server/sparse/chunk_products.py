@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from .kernel_maps import KernelMap
+from .row_blocks import row_blocks
 
 _CPU_ROWS = 1024
 """Output rows at a time on a CPU: the gathered chunk stays in the cache (measured)."""
 _ACCELERATOR_ROWS = 65536
-_SMALLEST = 16
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,6 @@ class Chunk:
     stop: int
     offsets: Tensor
     rows: Tensor
-
-
-def row_blocks(rows: int, tallest: int) -> list[slice]:
-    """Cover `rows` rows by blocks of a few heights, powers of two up to `tallest`; a block may overlap the one before.
-
-    oneDNN compiles every shape of product that it meets in bfloat16, which takes 0.6 ms and 0.6 MB: with blocks of any
-    height each region of a scan would bring its own.
-    """
-    blocks, start = [], 0
-    while start < rows:
-        rest = rows - start
-        height = min(tallest, max(_SMALLEST, 1 << (rest - 1).bit_length()))
-        if height > rest and height > rows:
-            height //= 2
-        if height <= rest:
-            blocks.append(slice(start, start + height))
-        else:
-            blocks.append(slice(max(rows - height, 0), rows))
-        start = blocks[-1].stop
-    return blocks
 
 
 def chunks_of(kernel_map: KernelMap, size: int) -> list[Chunk]:
@@ -132,11 +112,3 @@ def both_gradients(x: Tensor, mirrored: Tensor, grad: Tensor, kernel_map: Kernel
 def _total(outer: int, kernels: int, like: Tensor) -> Tensor:
     dtype = torch.promote_types(like.dtype, torch.float32)
     return torch.zeros((outer, kernels, like.shape[1]), dtype=dtype, device=like.device)
-
-
-def dense_product(x: Tensor, weight: Tensor) -> Tensor:
-    """x @ weight for inference on a CPU in bfloat16, in blocks of few heights. x: (V, Ci), weight: (Ci, Co)."""
-    out = x.new_empty(len(x), weight.shape[1])
-    for block in row_blocks(len(x), 8192):
-        torch.mm(x[block], weight, out=out[block])
-    return out

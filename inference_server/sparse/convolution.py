@@ -11,19 +11,30 @@ from torch.autograd import Function
 
 from . import chunk_products, pair_products
 from .kernel_maps import Coarsening, KernelMap
+from .row_blocks import row_blocks
+
+_DENSE_ROWS = 8192
 
 
-def _products(x: Tensor) -> ModuleType:
-    """How to multiply features of this kind: `pair_products` or `chunk_products`."""
-    exact = x.device.type == "cpu" and x.dtype != torch.bfloat16
-    return pair_products if exact else chunk_products
+def _product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
+    """out[i] = sum_k x[map[i, k]] @ weight[k] + bias. x: (V, Ci), weight: (K, Ci, Co), bias: (1, Co)."""
+    by = pair_products if pair_products.suits(x, weight, kernel_map) else chunk_products
+    return by.product(x, weight, kernel_map, bias)
+
+
+def _gradients(x: Tensor) -> ModuleType:
+    """Where to take gradients for features of this kind from."""
+    return pair_products if x.device.type == "cpu" and x.dtype != torch.bfloat16 else chunk_products
 
 
 def dense_product(x: Tensor, weight: Tensor) -> Tensor:
     """x @ weight, x: (V, Ci), weight: (Ci, Co)."""
-    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and not (torch.is_grad_enabled() and weight.requires_grad):
-        return chunk_products.dense_product(x, weight)
-    return x @ weight
+    if x.device.type != "cpu" or x.dtype != torch.bfloat16 or (torch.is_grad_enabled() and weight.requires_grad):
+        return x @ weight
+    out = x.new_empty(len(x), weight.shape[1])
+    for block in row_blocks(len(x), _DENSE_ROWS):
+        torch.mm(x[block], weight, out=out[block])
+    return out
 
 
 def _mirrored(weight: Tensor) -> Tensor:
@@ -48,7 +59,7 @@ class _Neighbourhood(Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.kernel_map = kernel_map
-        return _products(x).product(x, weight, kernel_map, bias)
+        return _product(x, weight, kernel_map, bias)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -56,12 +67,12 @@ class _Neighbourhood(Function):
         grad = grad.contiguous()
         dx = dw = None
         if ctx.needs_input_grad[0] and ctx.needs_input_grad[1]:
-            dx, dw = _products(x).both_gradients(x, _mirrored(weight), grad, ctx.kernel_map)
+            dx, dw = _gradients(x).both_gradients(x, _mirrored(weight), grad, ctx.kernel_map)
             dw = dw.to(weight.dtype)
         elif ctx.needs_input_grad[0]:
-            dx = _products(x).product(grad, _mirrored(weight), ctx.kernel_map)
+            dx = _product(grad, _mirrored(weight), ctx.kernel_map)
         elif ctx.needs_input_grad[1]:
-            dw = _products(x).weight_gradient(x, grad, ctx.kernel_map, len(weight)).to(weight.dtype)
+            dw = _gradients(x).weight_gradient(x, grad, ctx.kernel_map, len(weight)).to(weight.dtype)
         return dx, dw, _bias_gradient(ctx, grad), None
 
 
@@ -72,7 +83,7 @@ class _Strided(Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, coarsening: Coarsening) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.coarsening = coarsening
-        return _products(x).product(x, weight, coarsening.children, bias)
+        return _product(x, weight, coarsening.children, bias)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -83,7 +94,7 @@ class _Strided(Function):
         if ctx.needs_input_grad[0]:
             dx = _pick_product(grad, weight.transpose(1, 2), down.parent, down.slot)
         if ctx.needs_input_grad[1]:
-            dw = _products(x).weight_gradient(x, grad, down.children, len(weight)).to(weight.dtype)
+            dw = _gradients(x).weight_gradient(x, grad, down.children, len(weight)).to(weight.dtype)
         return dx, dw, _bias_gradient(ctx, grad), None
 
 
@@ -103,9 +114,9 @@ class _Transposed(Function):
         down = ctx.coarsening
         dx = dw = None
         if ctx.needs_input_grad[0]:
-            dx = _products(x).product(grad, weight.transpose(1, 2).contiguous(), down.children)
+            dx = _product(grad, weight.transpose(1, 2).contiguous(), down.children)
         if ctx.needs_input_grad[1]:
-            dw = _products(x).weight_gradient(grad, x, down.children, len(weight)).transpose(1, 2).to(weight.dtype)
+            dw = _gradients(x).weight_gradient(grad, x, down.children, len(weight)).transpose(1, 2).to(weight.dtype)
         return dx, dw, None
 
 

@@ -1,7 +1,7 @@
 """Products of a sparse convolution over exactly the pairs of voxels that meet under the kernel, offset by offset.
 
 On a scan's surfaces ten of 27 offsets meet a voxel. Where a small product costs little to start, as in float32 on a
-CPU, nothing else need be multiplied.
+CPU, nothing else need be multiplied; in bfloat16 that pays for wide products of few voxels.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,19 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from .kernel_maps import KernelMap
+from .row_blocks import SMALLEST, row_blocks
 
 ROWS = 2048
 """Output rows at a time: what they need stays in the cache (measured)."""
+BFLOAT16_ROWS, BFLOAT16_KERNEL = 8192, 8192
+"""In bfloat16, more output rows than this or less than so many numbers in an offset's kernel are for chunk_products."""
 
 
 @dataclass(frozen=True)
 class Pairs:
     """The P pairs of an output voxel, of the rows from `start` to `stop`, and an input voxel, sorted by kernel offset.
 
-    inputs, outputs: (P,) int32 rows of each pair; counts: (offset, number of pairs) of the offsets that have any;
+    inputs: (P + SMALLEST,) int32 row of each pair, and spare ones; outputs: (P,) int32; counts: (offset, number of pairs) of the offsets that have any;
     by_output: (P,) int32 the pairs sorted by output row; ends: (stop - start + 1,) int32 where each row's begin there.
     """
 
@@ -37,21 +40,30 @@ class Pairs:
         return embedding_bag(self.by_output, values, self.ends, mode="sum", include_last_offset=True)
 
 
-def pairs_of(kernel_map: KernelMap) -> list[Pairs]:
-    """All pairs of a kernel map, ROWS output rows at a time."""
-    return kernel_map.prepared("pairs", _find_pairs)
+def suits(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> bool:
+    """Whether `product` of these is quicker here than chunk_products'."""
+    if x.device.type != "cpu":
+        return False
+    few_and_wide = len(kernel_map.table) <= BFLOAT16_ROWS and weight[0].numel() >= BFLOAT16_KERNEL
+    return x.dtype != torch.bfloat16 or few_and_wide
 
 
-def _find_pairs(kernel_map: KernelMap) -> list[Pairs]:
+def pairs_of(kernel_map: KernelMap, rows: int) -> list[Pairs]:
+    """All pairs of a kernel map, `rows` output rows at a time."""
+    return kernel_map.prepared(("pairs", rows), lambda map_: _find_pairs(map_, rows))
+
+
+def _find_pairs(kernel_map: KernelMap, rows: int) -> list[Pairs]:
     found = []
-    for start in range(0, len(kernel_map.table), ROWS):
-        by_offset = kernel_map.table[start : start + ROWS].t()
+    for start in range(0, len(kernel_map.table), rows):
+        by_offset = kernel_map.table[start : start + rows].t()
         present = by_offset < kernel_map.inputs
         offset, output = present.nonzero(as_tuple=True)
         counts = [(number, count) for number, count in enumerate(present.sum(1).tolist()) if count]
         ends = torch.zeros(by_offset.shape[1] + 1, dtype=torch.int32, device=output.device)
         ends[1:] = present.sum(0).cumsum(0)
         inputs, outputs = by_offset[offset, output], (output + start).to(torch.int32)
+        inputs = torch.cat([inputs, inputs.new_zeros(SMALLEST)])
         by_output = torch.argsort(output, stable=True).to(torch.int32)
         found.append(Pairs(start, start + by_offset.shape[1], inputs, outputs, counts, by_output, ends))
     return found
@@ -60,7 +72,7 @@ def _find_pairs(kernel_map: KernelMap) -> list[Pairs]:
 def product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
     """out[i] = sum_k x[map[i, k]] @ weight[k] + bias. x: (V, Ci), weight: (K, Ci, Co), bias: (1, Co)."""
     out = x.new_empty(len(kernel_map.table), weight.shape[2])
-    for pairs in pairs_of(kernel_map):
+    for pairs in pairs_of(kernel_map, ROWS if x.dtype != torch.bfloat16 else BFLOAT16_ROWS):
         out[pairs.start : pairs.stop] = pairs.sums(_products(x.index_select(0, pairs.inputs), weight, pairs))
     return out if bias is None else out.add_(bias)
 
@@ -68,7 +80,7 @@ def product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | Non
 def weight_gradient(x: Tensor, grad: Tensor, kernel_map: KernelMap, kernels: int) -> Tensor:
     """sum_i x[map[i, k]]^T grad[i] as (K, Ci, Co)."""
     total = x.new_zeros(kernels, x.shape[1], grad.shape[1])
-    for pairs in pairs_of(kernel_map):
+    for pairs in pairs_of(kernel_map, ROWS):
         _add_outer_products(total, x.index_select(0, pairs.inputs), grad.index_select(0, pairs.outputs), pairs)
     return total
 
@@ -80,7 +92,7 @@ def both_gradients(x: Tensor, mirrored: Tensor, grad: Tensor, kernel_map: Kernel
     x[j]^T grad[map[j, k]] summed over j belongs to kernel K-1-k.
     """
     dx, total = torch.empty_like(x), x.new_zeros(len(mirrored), x.shape[1], grad.shape[1])
-    for pairs in pairs_of(kernel_map):
+    for pairs in pairs_of(kernel_map, ROWS):
         gathered = grad.index_select(0, pairs.inputs)
         dx[pairs.start : pairs.stop] = pairs.sums(_products(gathered, mirrored, pairs))
         _add_outer_products(total, x.index_select(0, pairs.outputs), gathered, pairs)
@@ -88,12 +100,21 @@ def both_gradients(x: Tensor, mirrored: Tensor, grad: Tensor, kernel_map: Kernel
 
 
 def _products(x: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
-    """Each pair's x[p] @ weight[offset of p], (P, Co). x: (P, Ci), weight: (K, Ci, Co)."""
+    """Each pair's x[p] @ weight[offset of p], and spare rows. x: (P + SMALLEST, Ci), weight: (K, Ci, Co)."""
     out, start = x.new_empty(len(x), weight.shape[2]), 0
     for offset, count in pairs.counts:
-        torch.mm(x[start : start + count], weight[offset], out=out[start : start + count])
+        for block in _blocks(x, count):
+            rows = slice(start + block.start, start + block.stop)
+            torch.mm(x[rows], weight[offset], out=out[rows])
         start += count
     return out
+
+
+def _blocks(x: Tensor, count: int) -> list[slice]:
+    """Where to cut an offset's pairs; what reaches into the next offset's is overwritten by them."""
+    if x.dtype != torch.bfloat16:
+        return [slice(0, count)]
+    return row_blocks(count, ROWS) if count > SMALLEST else [slice(0, SMALLEST)]
 
 
 def _add_outer_products(total: Tensor, x: Tensor, y: Tensor, pairs: Pairs) -> None:

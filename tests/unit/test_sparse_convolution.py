@@ -9,6 +9,7 @@ from torch.nn.functional import conv3d, conv_transpose3d
 
 from inference_server.sparse import chunk_products, convolution, pair_products
 from inference_server.sparse.kernel_maps import Grid
+from inference_server.sparse.row_blocks import row_blocks
 
 SIZE = 8
 
@@ -43,7 +44,8 @@ def dense_weight(weight, k):
 def method(request, monkeypatch):
     module, name, rows = request.param
     monkeypatch.setattr(module, name, rows)
-    monkeypatch.setattr(convolution, "_products", lambda x: module)
+    monkeypatch.setattr(convolution, "_product", module.product)
+    monkeypatch.setattr(convolution, "_gradients", lambda x: module)
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5])
@@ -121,7 +123,7 @@ def test_bfloat16_gradients_stay_close_to_float32s():
 
 @given(st.integers(0, 40_000), st.sampled_from([64, 1024, 8192]))
 def test_row_blocks_cover_all_rows_with_few_heights(rows, tallest):
-    blocks = chunk_products.row_blocks(rows, tallest)
+    blocks = row_blocks(rows, tallest)
     covered = np.zeros(rows, int)
     for block in blocks:
         assert 0 <= block.start < block.stop <= rows
@@ -134,7 +136,21 @@ def test_row_blocks_cover_all_rows_with_few_heights(rows, tallest):
 def test_a_dense_product_in_blocks_is_the_product():
     generator = torch.Generator().manual_seed(0)
     x, w = torch.randn(333, 8, generator=generator), torch.randn(8, 5, generator=generator)
-    torch.testing.assert_close(chunk_products.dense_product(x, w), x @ w)
+    ours = convolution.dense_product(x.bfloat16(), w.bfloat16())
+    torch.testing.assert_close(ours, x.bfloat16() @ w.bfloat16(), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("voxels", [3, 40, 700])
+def test_wide_products_of_few_voxels_in_bfloat16_are_right(voxels):
+    generator = torch.Generator().manual_seed(voxels)
+    cells = torch.unique(torch.randint(0, 10, (voxels, 3), generator=generator), dim=0)
+    grid = Grid(torch.cat([torch.zeros(len(cells), 1), cells], 1).int())
+    x, w = torch.randn(len(grid), 96, generator=generator), torch.randn(27, 96, 96, generator=generator) / 50
+    kernel_map = grid.neighbours(3)
+    assert pair_products.suits(x.bfloat16(), w.bfloat16(), kernel_map)
+    exact = convolution.neighbourhood_convolution(x, w, kernel_map)
+    rough = convolution.neighbourhood_convolution(x.bfloat16(), w.bfloat16(), kernel_map).float()
+    assert float((rough - exact).norm() / exact.norm()) < 1e-2
 
 
 @pytest.mark.cuda
