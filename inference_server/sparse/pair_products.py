@@ -23,8 +23,9 @@ BFLOAT16_ROWS, BFLOAT16_KERNEL = 8192, 8192
 class Pairs:
     """The P pairs of an output voxel, of the rows from `start` to `stop`, and an input voxel, sorted by kernel offset.
 
-    inputs: (P + SMALLEST,) int32 row of each pair, and spare ones; outputs: (P,) int32; counts: (offset, number of pairs) of the offsets that have any;
-    by_output: (P,) int32 the pairs sorted by output row; ends: (stop - start + 1,) int32 where each row's begin there.
+    inputs: (P + SMALLEST,) int32 row of each pair, and spare ones; outputs: (P,) int32; counts: (offset, number of
+    pairs) of the offsets that have any; by_output: (P,) int32 the pairs sorted by output row; ends: (stop - start + 1,)
+    int32 where each row's begin there.
     """
 
     start: int
