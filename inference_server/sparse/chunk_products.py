@@ -45,7 +45,7 @@ def _compiled_chunks_of(kernel_map: KernelMap) -> list[Chunk]:
 
 def _chunk(kernel_map: KernelMap, block: slice) -> Chunk:
     part = kernel_map.table[block]
-    offsets = (part < kernel_map.inputs).any(0).nonzero().squeeze(1)
+    offsets = (part.amin(0) < kernel_map.inputs).nonzero().squeeze(1)
     return Chunk(block.start, block.stop, offsets, part.index_select(1, offsets).reshape(-1))
 
 

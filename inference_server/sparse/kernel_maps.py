@@ -119,12 +119,13 @@ def neighbour_table(coords: Tensor, kernel_size: int) -> Tensor:
     keys = row_keys(coords, low, extent)
     # inside a box widened by the kernel's radius, an offset is a constant step of the key
     steps = (offsets[:, 0] * extent[2] + offsets[:, 1]) * extent[3] + offsets[:, 2]
-    wanted = keys.unsqueeze(1) + steps
     rows = torch.arange(count, dtype=torch.int32, device=coords.device)
     if key_space(extent) <= TABLE_CELLS:
         table = torch.full((int(key_space(extent)),), count, dtype=torch.int32, device=coords.device)
         table[keys] = rows
-        return table[wanted]
+        wanted = keys.to(torch.int32).unsqueeze(1) + steps.to(torch.int32)
+        return table.index_select(0, wanted.view(-1)).view(count, -1)
+    wanted = keys.unsqueeze(1) + steps
     sorted_keys, by_key = torch.sort(keys)
     place = torch.searchsorted(sorted_keys, wanted).clamp_(max=count - 1)
     found = sorted_keys[place] == wanted
@@ -135,10 +136,10 @@ def _group_by_neighbourhood(table: Tensor, count: int) -> Tensor:
     """Stable order of rows by their set of present neighbours, the rarest offsets deciding first."""
     if not count:
         return torch.zeros(0, dtype=torch.int64, device=table.device)
-    present = table < count
-    rarity = torch.argsort(torch.argsort(present.sum(0)))
-    weights = torch.ones_like(rarity) << (len(rarity) - 1 - rarity)
-    return torch.argsort((present * weights).sum(1), stable=True)
+    present = (table < count).to(torch.int32)
+    rarity = torch.argsort(torch.argsort(present.float().sum(0)))
+    weights = (1 << (len(rarity) - 1 - rarity)).to(torch.int32)
+    return torch.argsort((present * weights).sum(1, dtype=torch.int32), stable=True)
 
 
 def _reorder(table: Tensor, order: Tensor) -> Tensor:
@@ -146,4 +147,4 @@ def _reorder(table: Tensor, order: Tensor) -> Tensor:
     rank = torch.empty(len(order) + 1, dtype=torch.int32, device=table.device)
     rank[order] = torch.arange(len(order), dtype=torch.int32, device=table.device)
     rank[-1] = len(order)
-    return rank[table[order].to(torch.int64)]
+    return rank.index_select(0, table.index_select(0, order).view(-1)).view(table.shape)

@@ -57,16 +57,18 @@ def pairs_of(kernel_map: KernelMap, rows: int) -> list[Pairs]:
 def _find_pairs(kernel_map: KernelMap, rows: int) -> list[Pairs]:
     found = []
     for start in range(0, len(kernel_map.table), rows):
-        by_offset = kernel_map.table[start : start + rows].t()
-        present = by_offset < kernel_map.inputs
-        offset, output = present.nonzero(as_tuple=True)
-        counts = [(number, count) for number, count in enumerate(present.sum(1).tolist()) if count]
-        ends = torch.zeros(by_offset.shape[1] + 1, dtype=torch.int32, device=output.device)
-        ends[1:] = present.sum(0).cumsum(0)
-        inputs, outputs = by_offset[offset, output], (output + start).to(torch.int32)
-        inputs = torch.cat([inputs, inputs.new_zeros(SMALLEST)])
+        part = kernel_map.table[start : start + rows]
+        height, kernels = part.shape
+        by_offset = part.t().reshape(-1)
+        pairs = (by_offset < kernel_map.inputs).nonzero().squeeze(1)
+        output = pairs % height
+        firsts = torch.searchsorted(pairs, height * torch.arange(kernels + 1, device=pairs.device))
+        counts = [(offset, count) for offset, count in enumerate(firsts.diff().tolist()) if count]
+        ends = torch.zeros(height + 1, dtype=torch.int32, device=pairs.device)
+        ends[1:] = torch.bincount(output, minlength=height).cumsum(0)
+        inputs = torch.cat([by_offset.index_select(0, pairs), by_offset.new_zeros(SMALLEST)])
         by_output = torch.argsort(output, stable=True).to(torch.int32)
-        found.append(Pairs(start, start + by_offset.shape[1], inputs, outputs, counts, by_output, ends))
+        found.append(Pairs(start, start + height, inputs, (output + start).to(torch.int32), counts, by_output, ends))
     return found
 
 
