@@ -4,6 +4,7 @@ A group lives in one process from its crops to its last click, so that only chan
 """
 
 import multiprocessing
+import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ _desk: _Desk | None = None
 
 def _start(config: TrainingConfig) -> None:
     global _desk
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
     _desk = _Desk(config)
 
 
