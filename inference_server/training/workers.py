@@ -76,6 +76,7 @@ class ClickWorkers:
     """`count` processes; with 0 all is done in this one, when it is asked for. Use as a context manager."""
 
     def __init__(self, config: TrainingConfig, count: int):
+        CropGroups(config)  # a folder without scans is told here, not by a process that ends
         # spawned, as a process that has used a GPU must not be forked
         spawn = multiprocessing.get_context("spawn")
         self._pools = [ProcessPoolExecutor(1, spawn, _start, (config,)) for _ in range(count)]

@@ -112,6 +112,8 @@ def test_a_crop_without_colours_is_all_zero_where_colour_would_be():
 def test_an_empty_folder_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match="no .npz scans"):
         CropGroups(config(tmp_path))
+    with pytest.raises(UserError, match="no .npz scans"):
+        Trainer(config(tmp_path), tmp_path / "run", "cpu", workers=1).run(lambda *_: None)
 
 
 def line(count):
