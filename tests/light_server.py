@@ -32,6 +32,7 @@ class LightPrediction:
     probabilities: np.ndarray
     timing: dict[str, float]
     indices: np.ndarray | None = None
+    voxels: int = 0
 
 
 class SpherePredictor:

@@ -31,6 +31,8 @@ from .shared import scene_arrays
 ALIVE = b".alive"
 """What the identity of a worker's heartbeats ends in."""
 ALIVE_EVERY = 0.5
+LARGE_REGION = 60_000
+"""Voxels of a region from which on what it needed for a while is given back to the system."""
 DEVICE_LOST = 3
 """Exit code of a worker whose device is beyond repair; the service starts another."""
 
@@ -71,6 +73,7 @@ def run_worker(setup: WorkerSetup, name: str, options: dict, threads: int | None
             desk.forget(Arguments(message.args).scene())
         else:
             _send(socket, desk.answer(message))
+            desk.give_back_memory()
 
 
 def _die_with_service() -> None:
@@ -131,6 +134,7 @@ class _Desk:
         self._predictor = predictor
         self._most_points = most_points
         self._prepared: OrderedDict[tuple[str, float], tuple[Any, int]] = OrderedDict()
+        self._voxels = 0
 
     def forget(self, scene: str) -> None:
         for key in [key for key in self._prepared if key[0] == scene]:
@@ -155,6 +159,7 @@ class _Desk:
         scene = self._prepare(message, request)
         prepared = time.perf_counter() - clock
         prediction = self._predictor.predict_on(scene, request.clicks, **request.options)
+        self._voxels = prediction.voxels
         timing = {"prepare": prepared, **prediction.timing}
         timing.pop("total", None)
         probabilities = prediction.probabilities if request.probabilities else None
@@ -186,6 +191,14 @@ class _Desk:
             memory.close()
         self._prepared[key] = (scene, points)
         return scene
+
+    def give_back_memory(self) -> None:
+        """After a large region: the heap's free pages, which glibc would keep; other C libraries are left alone."""
+        if self._voxels >= LARGE_REGION and sys.platform == "linux":
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+            if trim:
+                trim(0)
+        self._voxels = 0
 
     @property
     def _kept_points(self) -> int:
