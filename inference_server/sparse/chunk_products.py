@@ -33,14 +33,17 @@ class Chunk:
 
 def chunks_of(kernel_map: KernelMap, size: int) -> list[Chunk]:
     """Cut a kernel map into runs of `size` output rows, each without the offsets none of its rows uses."""
-    rows = len(kernel_map.table)
-    blocks = [slice(i, min(i + size, rows)) for i in range(0, rows, size)]
-    return kernel_map.prepared(size, lambda map_: [_chunk(map_, block) for block in blocks])
+    return kernel_map.prepared(size, lambda map_: [_chunk(map_, block) for block in _runs(len(map_.table), size)])
 
 
 def _compiled_chunks_of(kernel_map: KernelMap) -> list[Chunk]:
-    blocks = row_blocks(len(kernel_map.table), _CPU_ROWS)
-    return kernel_map.prepared("blocks", lambda map_: [_chunk(map_, block) for block in blocks])
+    return kernel_map.prepared(
+        "blocks", lambda map_: [_chunk(map_, block) for block in row_blocks(len(map_.table), _CPU_ROWS)]
+    )
+
+
+def _runs(rows: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 def _chunk(kernel_map: KernelMap, block: slice) -> Chunk:
@@ -73,7 +76,7 @@ def product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | Non
     padded = _with_zero_row(x)
     out = x.new_empty(len(kernel_map.table), weight.shape[2])
     on_cpu = x.device.type == "cpu"
-    for chunk in _compiled_chunks_of(kernel_map) if on_cpu else chunks_of(kernel_map, _rows(x)):
+    for chunk in _compiled_chunks_of(kernel_map) if on_cpu else chunks_of(kernel_map, _ACCELERATOR_ROWS):
         gathered, active, rows = _gather(padded, chunk), _active(weight, chunk), out[chunk.start : chunk.stop]
         if bias is None:
             torch.mm(gathered, active, out=rows)

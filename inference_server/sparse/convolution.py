@@ -24,7 +24,7 @@ def _product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | No
 
 def _gradients(x: Tensor) -> ModuleType:
     """Where to take gradients for features of this kind from."""
-    return pair_products if x.device.type == "cpu" and x.dtype != torch.bfloat16 else chunk_products
+    return pair_products if pair_products.suits_any(x) else chunk_products
 
 
 def dense_product(x: Tensor, weight: Tensor) -> Tensor:

@@ -43,13 +43,16 @@ class Pairs:
         return embedding_bag(self.by_output, values, self.ends, mode="sum", include_last_offset=True)
 
 
+def suits_any(x: Tensor) -> bool:
+    """Whether products of these features cost so little to start that all of them are quicker here."""
+    return x.device.type == "cpu" and x.dtype != torch.bfloat16
+
+
 def suits(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> bool:
     """Whether `product` of these is quicker here than chunk_products'."""
-    if x.device.type != "cpu":
-        return False
     kernel = weight[0].numel()
     wide = kernel >= BFLOAT16_KERNEL and kernel * len(kernel_map.table) >= BFLOAT16_WORK
-    return x.dtype != torch.bfloat16 or wide
+    return suits_any(x) or (x.device.type == "cpu" and wide)
 
 
 def pairs_of(kernel_map: KernelMap, rows: int) -> list[Pairs]:
@@ -78,7 +81,7 @@ def _find_pairs(kernel_map: KernelMap, rows: int) -> list[Pairs]:
 def product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
     """out[i] = sum_k x[map[i, k]] @ weight[k] + bias. x: (V, Ci), weight: (K, Ci, Co), bias: (1, Co)."""
     out = x.new_empty(len(kernel_map.table), weight.shape[2])
-    for pairs in pairs_of(kernel_map, ROWS if x.dtype != torch.bfloat16 else BFLOAT16_ROWS):
+    for pairs in pairs_of(kernel_map, ROWS if suits_any(x) else BFLOAT16_ROWS):
         out[pairs.start : pairs.stop] = pairs.sums(_products(x.index_select(0, pairs.inputs), weight, pairs))
     return out if bias is None else out.add_(bias)
 
@@ -118,7 +121,7 @@ def _products(x: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
 
 def _blocks(x: Tensor, count: int) -> list[slice]:
     """Where to cut an offset's pairs; what reaches into the next offset's is overwritten by them."""
-    if x.dtype != torch.bfloat16:
+    if suits_any(x):
         return [slice(0, count)]
     return row_blocks(count, ROWS) if count > SMALLEST else [slice(0, SMALLEST)]
 

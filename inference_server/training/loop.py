@@ -5,7 +5,6 @@ import json
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,10 @@ from ..files import replacing
 from ..models.checkpoints import save_weights
 from ..models.points import Points
 from ..models.registry import build_model
-from .clicked_group import Turn
 from .config import TrainingConfig
 from .losses import mask_loss
 from .processes import Place
-from .workers import ClickWorkers
+from .workers import ClickWorkers, finished
 
 CHECKPOINT_SECONDS = 90
 
@@ -40,7 +38,7 @@ class Lane:
         self.points = Points(torch.from_numpy(xyz).to(device), crop.to(device))
         self.labelled = torch.from_numpy(np.concatenate([opening.labelled for opening in openings])).to(device)
         self._ends = np.cumsum([len(opening.xyz) for opening in openings])[:-1]
-        self._turns = [_finished(opening.turn) for opening in openings]
+        self._turns = [finished(opening.turn) for opening in openings]
         self.scored: list[tuple[int, float]] = []
 
     def question(self) -> tuple[Tensor, Tensor]:
@@ -208,9 +206,3 @@ class Trainer:
                 f"The checkpoint {self.checkpoint} does not fit this run ({str(error).splitlines()[0]}); "
                 "train into another folder."
             ) from error
-
-
-def _finished(turn: Turn) -> Future[Turn]:
-    future: Future[Turn] = Future()
-    future.set_result(turn)
-    return future

@@ -5,7 +5,6 @@ A group lives in one process from its crops to its last click, so that only chan
 
 import multiprocessing
 import signal
-from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -106,10 +105,11 @@ class ClickWorkers:
     def _submit(self, number: int, method: str, *arguments: Any) -> Future:
         if self._pools:
             return self._pools[number % len(self._pools)].submit(_call, method, *arguments)
-        return _done(getattr(self._desk, method), *arguments)
+        return finished(getattr(self._desk, method)(*arguments))
 
 
-def _done(function: Callable, *arguments: Any) -> Future:
+def finished(value: Any) -> Future:
+    """What has its result already."""
     future: Future = Future()
-    future.set_result(function(*arguments))
+    future.set_result(value)
     return future

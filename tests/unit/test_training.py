@@ -246,12 +246,14 @@ def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
         assert torch.equal(value, resumed.average[key]), key
 
 
+def small_config_file(scans, folder):
+    text = "steps = 4\nbatch = 2\ncrops = 1\nrounds = 2\nmax_voxels = 400\nwarmup = 2\n"
+    text += f"[model]\nname = 'MinkUNetSmall'\ninputs = 'rgb-surface'\n[[sources]]\nfolder = '{scans}'\n"
+    (folder / "config.toml").write_text(text)
+    return folder / "config.toml"
+
+
 def test_two_processes_share_a_run(scans, tmp_path):
-    text = (
-        "steps = 4\nbatch = 2\ncrops = 1\nrounds = 2\nmax_voxels = 400\nwarmup = 2\n[model]\nname = 'MinkUNetSmall'\n"
-    )
-    text += f"inputs = 'rgb-surface'\n[[sources]]\nfolder = '{scans}'\n"
-    (tmp_path / "config.toml").write_text(text)
     command = [
         sys.executable,
         "-m",
@@ -262,7 +264,7 @@ def test_two_processes_share_a_run(scans, tmp_path):
         "inference_server",
         "train",
     ]
-    command += [tmp_path / "config.toml", "--out", tmp_path / "run", "--device", "cpu", "--workers", "0"]
+    command += [small_config_file(scans, tmp_path), "--out", tmp_path / "run", "--device", "cpu", "--workers", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -274,16 +276,11 @@ def test_two_processes_share_a_run(scans, tmp_path):
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_logged_once(scans, tmp_path):
-    text = (
-        "steps = 4\nbatch = 2\ncrops = 1\nrounds = 2\nmax_voxels = 400\nwarmup = 2\n[model]\nname = 'MinkUNetSmall'\n"
-    )
-    text += f"inputs = 'rgb-surface'\n[[sources]]\nfolder = '{scans}'\n"
-    (tmp_path / "config.toml").write_text(text)
     out = tmp_path / "run"
     out.mkdir()
     lost = [{"step": step, "loss": 1.0} for step in (4, 8)]
     (out / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lost) + '{"step": 12, "lo')
-    train(tmp_path / "config.toml", out, "cpu", "", 1, 0)
+    train(small_config_file(scans, tmp_path), out, "cpu", "", 1, 0)
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [4] and rows[0]["loss"] != 1.0
 
