@@ -1,22 +1,21 @@
 """Scenes in shared memory: written chunk by chunk by the service, read by its workers, dropped least recently
 used."""
 
-import shutil
-import sys
 import time
 from collections.abc import Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 
-from ..wire.protocol import CHUNK_POINTS, ErrorCode, ProtocolError, SceneHasher
+from ..wire.protocol import CHUNK_POINTS, ErrorCode, ProtocolError
 from ..wire.requests import Chunk, PutScene
+from ..wire.scene_hash import THREADS, ChunkArrays, SceneHasher
 from .settings import BYTES_PER_POINT, Settings
-from .shared import array_bytes, scene_arrays
+from .shared import array_bytes, shared_memory_left, write_chunk
 
-SHARED_FOLDER = Path("/dev/shm")
-"""Where Linux keeps shared memory. Containers often give it 64 MB, and writing beyond kills the writer: look
-first."""
+MOST_BEHIND = 8
+"""Chunks that have come and are not in their place yet; bounds their memory, and the wait for the last of them."""
 
 
 @dataclass(eq=False)
@@ -43,6 +42,11 @@ class StoredScene:
         """Bytes that it is counted with."""
         return self.points * BYTES_PER_POINT
 
+    def place(self, chunk: Chunk) -> ChunkArrays:
+        """Write a chunk where it belongs; its arrays."""
+        write_chunk(self.memory, self.points, chunk.index * CHUNK_POINTS, chunk.positions, chunk.colors)
+        return chunk.positions, chunk.colors
+
 
 class SceneStore:
     """All scenes of a service: the whole ones by hash, those on their way by client and hash.
@@ -52,6 +56,7 @@ class SceneStore:
 
     def __init__(self, settings: Settings):
         self._settings = settings
+        self._threads = ThreadPoolExecutor(THREADS, "scanpick-hash")
         self.whole: dict[str, StoredScene] = {}
         self.partial: dict[tuple[str, str], StoredScene] = {}
         self.dropped: list[str] = []
@@ -90,29 +95,27 @@ class SceneStore:
         """Take the next chunk; True when the scene is whole.
 
         Raises ProtocolError: bad_request for a chunk of another size, or where the content is not that of the
-        hash.
+        hash; too_large where the machine's memory is full.
         """
         start = chunk.index * CHUNK_POINTS
         stop = min(start + CHUNK_POINTS, upload.points)
         if len(chunk.positions) != stop - start or (chunk.colors is not None) != upload.has_colors:
             raise ProtocolError(ErrorCode.BAD_REQUEST, "A chunk has another size than the scene announced.")
-        if _shared_memory_left() < (stop - start) * 15:
-            raise ProtocolError(ErrorCode.TOO_LARGE, _SHARED_MEMORY_FULL)
-        positions, colors = scene_arrays(upload.memory, upload.points, upload.has_colors)
-        positions[start:stop] = chunk.positions
-        if colors is not None:
-            colors[start:stop] = chunk.colors
-        del positions, colors
-        upload.hasher.update(chunk.positions, chunk.colors)
+        upload.hasher.add(partial(upload.place, chunk))
         upload.next_chunk += 1
         upload.used = time.monotonic()
-        if upload.next_chunk < upload.chunks:
+        whole = upload.next_chunk == upload.chunks
+        try:
+            upload.hasher.catch_up(0 if whole else MOST_BEHIND)
+        except OSError:
+            raise ProtocolError(ErrorCode.TOO_LARGE, _SHARED_MEMORY_FULL) from None
+        if not whole:
             return False
+        arrived, upload.hasher = upload.hasher.hexdigest(), None
         del self.partial[upload.owner, upload.hash]
-        if upload.hasher.hexdigest() != upload.hash:
+        if arrived != upload.hash:
             self._release(upload)
             raise ProtocolError(ErrorCode.BAD_REQUEST, "The scan that arrived is not the one announced; send it again.")
-        upload.hasher = None
         if upload.hash in self.whole:
             self._release(upload)
         else:
@@ -137,6 +140,7 @@ class SceneStore:
             self._release(scene)
         self.whole.clear()
         self.partial.clear()
+        self._threads.shutdown(cancel_futures=True)
 
     def _check(self, put: PutScene, client: str) -> None:
         limit, memory = self._settings.points, self._settings.memory
@@ -179,15 +183,17 @@ class SceneStore:
     def _allocate(self, put: PutScene) -> StoredScene:
         size = array_bytes(put.points, put.has_colors)
         try:
-            if _shared_memory_left() < size:
+            if shared_memory_left() < size:
                 raise OSError
             memory = SharedMemory(create=True, size=size)
         except OSError:
             raise ProtocolError(ErrorCode.TOO_LARGE, _SHARED_MEMORY_FULL) from None
-        hasher = SceneHasher(put.points, put.has_colors)
+        hasher = SceneHasher(put.points, put.has_colors, self._threads)
         return StoredScene(put.scene, put.points, put.has_colors, memory, hasher=hasher)
 
     def _release(self, scene: StoredScene) -> None:
+        if scene.hasher is not None:
+            scene.hasher.cancel()
         scene.memory.close()
         scene.memory.unlink()
 
@@ -196,9 +202,3 @@ _SHARED_MEMORY_FULL = (
     "The server's machine has no shared memory left for this scan: thin it, or give the machine more "
     "(in Docker: --shm-size)."
 )
-
-
-def _shared_memory_left() -> int:
-    if sys.platform != "linux" or not SHARED_FOLDER.is_dir():
-        return sys.maxsize
-    return shutil.disk_usage(SHARED_FOLDER).free

@@ -45,7 +45,9 @@ __all__ = [
 ]
 
 BUDGET = 0.008
-"""Seconds that one poll spends on hashing, on sending and on receiving."""
+"""Seconds that one poll spends on sending and on receiving."""
+LOOK_EVERY_MS = 2
+"""While a scene is being hashed, in another thread."""
 RETRY_BUSY = 1.0
 MOST_TRIES = 5
 
@@ -112,8 +114,8 @@ class Client:
     def put_scene(self, positions: np.ndarray, colors: np.ndarray | None = None) -> str:
         """Give the server a scene: (N, 3) float32 metres, uint8 (N, 3) colours or None.
 
-        Returns the key of this scene in this client. Hashing and upload go on inside poll(), a few
-        milliseconds at a time; a scene that the server has already is not sent again. Raises ValueError for
+        Returns the key of this scene in this client. Hashing goes on in threads, upload inside poll(), a
+        few milliseconds at a time; a scene that the server has already is not sent again. Raises ValueError for
         other arrays.
         """
         positions = np.ascontiguousarray(positions, dtype="<f4")
@@ -124,7 +126,7 @@ class Client:
             if colors.shape != positions.shape or colors.dtype != np.uint8:
                 raise ValueError("Colours must be an array of N x 3 bytes, as many as positions.")
         key = f"scene-{uuid.uuid4().hex[:12]}"
-        self._uploads.add(Upload(key, positions, colors))
+        self._uploads.add(key, positions, colors)
         return key
 
     def upload_progress(self, scene: str) -> float:
@@ -226,16 +228,17 @@ class Client:
         if not self._closed:
             self._closed = True
             self._connection.close()
+            self._uploads.close()
             self._pending.clear()
 
     def _step(self, timeout_ms: int) -> None:
         if self._closed:
             return
         self._connection.step()
-        for upload, keys in self._uploads.hash_until(time.perf_counter() + BUDGET):
+        for upload, keys in self._uploads.look_for_hashes():
             self._progress(upload, keys)
         self._send_due()
-        self._connection.wait(0 if self._uploads.hashing else timeout_ms)
+        self._connection.wait(min(timeout_ms, LOOK_EVERY_MS) if self._uploads.hashing else timeout_ms)
         for message in self._connection.receive(time.perf_counter() + BUDGET):
             if isinstance(message, ProtocolError):
                 self._on_unreadable(message, message.request)

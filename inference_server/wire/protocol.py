@@ -5,10 +5,8 @@ Everything that arrives is checked here before anything is allocated for it: siz
 bytes.
 """
 
-import hashlib
 import json
 import math
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 DEFAULT_ADDRESS = "tcp://127.0.0.1:47600"
 
 CHUNK_POINTS = 65_536
@@ -269,33 +267,3 @@ def array_of(message: Message, name: str, dtype: str, columns: int | None = None
     if array.ndim != (1 if columns is None else 2) or (columns is not None and array.shape[1] != columns):
         raise ProtocolError(ErrorCode.BAD_REQUEST, f"The array '{name}' has a wrong shape.")
     return array
-
-
-class SceneHasher:
-    """SHA-256 of a scene, fed chunk by chunk in order, so that both sides can hash while they do other
-    things."""
-
-    def __init__(self, points: int, has_colors: bool):
-        self._digest = hashlib.sha256(b"scanpick scene 1" + struct.pack("<Q?", points, has_colors))
-
-    def update(self, positions: np.ndarray, colors: np.ndarray | None) -> None:
-        """Add the next chunk: float32 (n, 3) and uint8 (n, 3), contiguous; n = CHUNK_POINTS but for the
-        last."""
-        self._digest.update(memoryview(positions.reshape(-1)).cast("B"))
-        if colors is not None:
-            self._digest.update(memoryview(colors.reshape(-1)).cast("B"))
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
-
-
-def scene_hash(positions: np.ndarray, colors: np.ndarray | None = None) -> str:
-    """Content hash of a whole scene: float32 (N, 3) positions in metres, uint8 (N, 3) colours or None."""
-    hasher = SceneHasher(len(positions), colors is not None)
-    for start in range(0, len(positions), CHUNK_POINTS):
-        part = slice(start, start + CHUNK_POINTS)
-        hasher.update(
-            np.ascontiguousarray(positions[part], dtype="<f4"),
-            None if colors is None else np.ascontiguousarray(colors[part], dtype=np.uint8),
-        )
-    return hasher.hexdigest()

@@ -1,13 +1,15 @@
 """A scene on the client's side: its arrays, its hash, and how much of it the server has."""
 
-import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from enum import Enum
+from functools import partial
 
 import numpy as np
 
-from .protocol import CHUNK_POINTS, ErrorCode, SceneHasher
+from .protocol import CHUNK_POINTS, ErrorCode
 from .requests import Chunk
+from .scene_hash import THREADS, SceneHasher
 
 WINDOW_CHUNKS = 24
 """Chunks on their way and not yet acknowledged: 23 MB of points with colours."""
@@ -28,9 +30,10 @@ class Upload:
     """One scene's content. Several keys of the user's may stand for the same content.
 
     positions: float32 (N, 3); colors: uint8 (N, 3) or None. They are kept, not copied: don't write to them.
+    threads: that hash them.
     """
 
-    def __init__(self, key: str, positions: np.ndarray, colors: np.ndarray | None):
+    def __init__(self, key: str, positions: np.ndarray, colors: np.ndarray | None, threads: Executor):
         self.keys = {key}
         self.positions = positions
         self.colors = colors
@@ -40,10 +43,11 @@ class Upload:
         self.retry_at = 0.0
         self.wanted = True
         self.failure: tuple[ErrorCode, str] | None = None
-        self._hasher = SceneHasher(len(positions), colors is not None)
-        self._hashed = 0
+        self._hasher = SceneHasher(len(positions), colors is not None, threads)
         self._sent = 0
         self._received = 0
+        for index in range(self.chunks):
+            self._hasher.add(partial(self._part, index))
 
     @property
     def chunks(self) -> int:
@@ -55,16 +59,17 @@ class Upload:
             return 1.0
         return min(self._received / self.chunks, 0.999) if self.stage is Stage.UPLOADING else 0.0
 
-    def hash_until(self, deadline: float) -> bool:
-        """Hash on until the deadline (of time.perf_counter); True when the hash is known."""
-        while self._hashed < self.chunks:
-            self._hasher.update(*self._part(self._hashed))
-            self._hashed += 1
-            if time.perf_counter() >= deadline and self._hashed < self.chunks:
-                return False
+    def look_for_hash(self) -> bool:
+        """True once the hash is known."""
+        if not self._hasher.done:
+            return False
         self.hash = self._hasher.hexdigest()
         self.stage = Stage.UNASKED
         return True
+
+    def drop(self) -> None:
+        """Nobody wants it any more."""
+        self._hasher.cancel()
 
     def begin(self, next_chunk: int) -> None:
         """The server wants the scene from this chunk on."""
@@ -106,13 +111,15 @@ class Uploads:
     def __init__(self):
         self._uploads: list[Upload] = []
         self._last: Upload | None = None
+        self._threads = ThreadPoolExecutor(THREADS, "scanpick-hash")
 
     def __iter__(self) -> Iterator[Upload]:
         return iter(self._uploads)
 
-    def add(self, upload: Upload) -> None:
-        self._uploads.append(upload)
-        self._last = upload
+    def add(self, key: str, positions: np.ndarray, colors: np.ndarray | None) -> None:
+        """Begin with a scene; arrays as in Upload."""
+        self._last = Upload(key, positions, colors, self._threads)
+        self._uploads.append(self._last)
 
     def use(self, key: str) -> Upload:
         """The scene of a key, now the one that is worked on. Raises KeyError for one that was dropped."""
@@ -141,10 +148,15 @@ class Uploads:
         upload.keys.discard(key)
         if upload.keys:
             return None
+        upload.drop()
         self._uploads.remove(upload)
         if self._last is upload:
             self._last = None
         return upload
+
+    def close(self) -> None:
+        """Hash no more."""
+        self._threads.shutdown(cancel_futures=True)
 
     def forget(self, needed: set[str]) -> None:
         """The connection is gone. Only the scene that is worked on and those of `needed` keys are sent again
@@ -158,12 +170,12 @@ class Uploads:
     def hashing(self) -> bool:
         return any(upload.stage is Stage.HASHING for upload in self._uploads)
 
-    def hash_until(self, deadline: float) -> list[tuple[Upload, set[str]]]:
-        """Hash on. Returns scenes that turned out to be known already, with the keys that are new for
-        them."""
+    def look_for_hashes(self) -> list[tuple[Upload, set[str]]]:
+        """Take what has been hashed. Returns scenes that turned out to be known already, with the keys that are new
+        for them."""
         merged = []
         for upload in [upload for upload in self._uploads if upload.stage is Stage.HASHING]:
-            if not upload.hash_until(deadline):
+            if not upload.look_for_hash():
                 break
             twin = next((other for other in self._uploads if other.hash == upload.hash), upload)
             if twin is not upload:

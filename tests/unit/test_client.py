@@ -22,12 +22,11 @@ from inference_server.wire.client import (
     UploadProgress,
 )
 from inference_server.wire.protocol import (
-    CHUNK_POINTS,
+    PROTOCOL_VERSION,
     Click,
     ErrorCode,
     Message,
     Reply,
-    SceneHasher,
     decode,
     encode,
 )
@@ -175,13 +174,7 @@ class TestUse:
             client.poll()
             longest.append(time.thread_time() - clock)
             time.sleep(0.002)
-        # three budgets of 8 ms, and the last chunk of each goes over it
-        hasher, chunk = SceneHasher(len(scan), False), scan[:CHUNK_POINTS]
-        clock = time.thread_time()
-        for _ in range(20):
-            hasher.update(chunk, None)
-        one = (time.thread_time() - clock) / 20
-        assert np.quantile(longest, 0.98) < 3 * (client_module.BUDGET + 3 * one) + 0.01, (max(longest), one)
+        assert np.quantile(longest, 0.98) < 3 * client_module.BUDGET + 0.01, max(longest)
 
     def test_a_closed_client_does_nothing_more(self, running):
         client = Client(running.address)
@@ -258,7 +251,7 @@ class ScriptedServer:
                     return message
         raise AssertionError(f"no {kind} came")
 
-    def say(self, message: Message, version: int = 1, cut: bool = False) -> None:
+    def say(self, message: Message, version: int = PROTOCOL_VERSION, cut: bool = False) -> None:
         frames = [bytes(frame) for frame in encode(message)]
         frames[0] = json.dumps(json.loads(frames[0]) | {"version": version}).encode()
         if cut:
@@ -298,14 +291,14 @@ class TestStrangeServers:
         request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
         hello = script.next(client, "hello")
         script.say(Message(Reply.INFO, hello.id, {}), version=3)
-        events_until(client, lambda event: isinstance(event, StateChanged) and "version 1" in event.text)
+        events_until(client, lambda event: isinstance(event, StateChanged) and "version 2" in event.text)
         assert client.state is ConnectionState.INCOMPATIBLE and "version 3" in client.state_text
         assert not [event for event in client.poll(100) if getattr(event, "request", 0) == request]
 
     def test_a_server_that_finds_us_too_new_says_it_itself(self, scripted):
         script, client = scripted
         hello = script.next(client, "hello")
-        sentence = "This side speaks protocol version 0, the other side version 1: update the older one."
+        sentence = "This side speaks protocol version 1, the other side version 2: update the older one."
         script.say(Message(Reply.ERROR, hello.id, {"code": "unsupported_version", "message": sentence}))
         events_until(client, lambda event: event == StateChanged(ConnectionState.INCOMPATIBLE, sentence))
 

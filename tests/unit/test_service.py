@@ -30,9 +30,9 @@ from inference_server.wire.protocol import (
     Request,
     decode,
     encode,
-    scene_hash,
 )
 from inference_server.wire.requests import Chunk, Predict, PutScene, read_error, read_mask
+from inference_server.wire.scene_hash import scene_hash
 
 CLICKS = [Click((1.0, 1.0, 1.0), True), Click((1.4, 1.0, 1.0), False)]
 SIZE = {"voxel_size": 0.05}
@@ -426,7 +426,7 @@ class TestRefusals:
             header = {"version": 99, "id": 5, "type": "ping", "args": {}, "arrays": []}
             client.socket.send(json.dumps(header).encode())
             code, sentence = read_error(client.answer())
-            assert code is ErrorCode.UNSUPPORTED_VERSION and "version 1" in sentence and "version 99" in sentence
+            assert code is ErrorCode.UNSUPPORTED_VERSION and "version 2" in sentence and "version 99" in sentence
 
     def test_a_frame_that_is_too_large_never_arrives(self, running):
         with Raw(running.address) as client:
