@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import zmq
 from hypothesis import HealthCheck, given, settings
-from light_server import LightServer, a_scan, connected, free_port, server, sphere, start_server
+from light_server import LightServer, a_scan, connected, free_port, server, sphere, start_server, stop
 from test_protocol import mutations, recorded
 
 from inference_server.service.log import ServiceLog
@@ -118,7 +119,37 @@ def predict(scan: np.ndarray, name: str = "lamp", clicks: list[Click] = CLICKS, 
     return Predict.of_clicks(scene_hash(scan), name, clicks, 0.05, **more)
 
 
+def may_mount() -> bool:
+    """Whether a process here can get shared memory of its own."""
+    if sys.platform != "linux" or not shutil.which("unshare"):
+        return False
+    return not subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode
+
+
 class TestScenes:
+    @pytest.mark.skipif(not may_mount(), reason="shared memory of its own needs Linux and root")
+    def test_full_shared_memory_is_said_and_harms_nobody(self):
+        """Two scans are announced that both fit, but not together."""
+        small = 'mount -t tmpfs -o size=2m tmpfs /dev/shm && exec "$@"'
+        service = start_server(inside=("unshare", "--mount", "sh", "-c", small, "sh"))
+        scans = [a_scan(2 * CHUNK_POINTS - 10_000, seed=seed) for seed in (61, 62)]
+        with (
+            connected(service.address),
+            Raw(service.address, "first" * 6) as first,
+            Raw(service.address, "second" * 5) as second,
+        ):
+            both = [(first, scans[0]), (second, scans[1])]
+            for client, scan in both:
+                assert client.ask(PutScene(scene_hash(scan), len(scan), False).message(2)).type == Reply.SCENE
+            for client, scan in both:
+                assert client.ask(chunk(scan, 0).message(2)).type == Reply.SCENE
+            code, sentence = second.refusal(chunk(scans[1], 1).message(2))
+            assert code is ErrorCode.TOO_LARGE and "--shm-size" in sentence
+            assert first.ask(chunk(scans[0], 1).message(2)).args["ready"]
+            answer = first.ask(predict(scans[0]).message(3))
+            assert (read_mask(answer, len(scans[0]))[0] == sphere(scans[0], CLICKS)[0]).all()
+        stop(service.process)
+
     def test_an_upload_goes_on_where_it_stopped(self, running):
         scan = a_scan(3 * CHUNK_POINTS + 5, seed=20)
         put = PutScene(scene_hash(scan), len(scan), False)
