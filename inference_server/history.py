@@ -37,6 +37,11 @@ class Answer:
     def bytes(self) -> int:
         return self.voxels.nbytes + 2 * len(self.scores)
 
+    @property
+    def inside(self) -> np.ndarray:
+        """Numbers of the voxels that were in the mask."""
+        return self.voxels[(self.scores > 0).cpu().numpy()]
+
     def at(self, voxels: np.ndarray) -> Tensor:
         """Log-odds (W,) float32 of other voxels of the scan (W,), ascending; OUTSIDE where nothing is known."""
         place = np.minimum(np.searchsorted(self.voxels, voxels), len(self.voxels) - 1)

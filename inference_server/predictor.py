@@ -1,6 +1,5 @@
 """From clicks to a mask, in one call: usable from a Python prompt, a script or the server."""
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, network_scores
+from .boxes import box_around, grown_to
 from .devices import choose_device, choose_dtype
 from .errors import UserError
 from .history import HISTORY_BYTES, Answer, steps_before
@@ -21,24 +21,15 @@ from .models.minkunet import MinkUNet
 from .pieces import release_memory, run_or_cut
 from .recent import RecentlyUsed
 from .refinement import refine
-from .scene import TILE, TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
+from .scene import TRAINED_VOXEL, Region, RegionCache, Scene
 from .sparse.layers import fold
 from .wire.protocol import Click
 
-REGION = 5.0
-"""Edge in metres (at 5 cm voxels) of the square around the clicks that the network sees at first."""
-MARGIN = 1.6
-"""Metres (at 5 cm voxels) of surroundings that every click has at the least, and by which a region grows."""
 LEARNT_REGION = 3.0
 """Edge in metres (at 5 cm voxels) of the square around the newest click on which the network adapts."""
 UNCONNECTED = 3.0
 """Log-odds against parts of the mask that no positive click touches: 2 to 4 points of IoU on validation rooms."""
-MAX_REGION_VOXELS = 150_000
-"""How far a region grows after its object; clicks themselves may ask for MAX_CLICKED_VOXELS."""
-MAX_CLICKED_VOXELS = 600_000
 MAX_GROWTH = 4
-STEP = math.ceil(MARGIN / (TILE * TRAINED_VOXEL))
-"""Tiles by which a region grows; where the scan ends that near, it is taken to its end from the first."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +169,7 @@ class Predictor:
         """What the network is given for these clicks, before the region grows."""
         positions, positive = _check_clicks(clicks, len(scene))
         network = self._network_for(scene.colors is not None)
-        region = scene.region(_box_around(scene, positions), self._torch_device)
+        region = scene.region(box_around(scene, positions), self._torch_device)
         previous = self._previous(network, scene, clicks, adapting=False)
         return self._example(network, region, positions, positive, previous)
 
@@ -222,7 +213,9 @@ class Predictor:
         if adapting:
             parameters = self._adapted(network, scene, positions, positive, previous)
             clock.lap("adaptation")
-        box = _box_around(scene, positions)
+        box = box_around(scene, positions)
+        if previous is not None:
+            box = grown_to(scene, box, previous.inside)
         for growth in range(MAX_GROWTH + 1):
             region = scene.region(box, self._torch_device)
             example = self._example(network, region, positions, positive, previous)
@@ -233,9 +226,10 @@ class Predictor:
             clock.lap("network")
             scores = refine(scores, region.graph, *example.labels())
             clock.lap("refinement")
-            grown = _grow(scene, region, scores > 0) if growth < MAX_GROWTH else None
-            if grown is None:
+            grown = grown_to(scene, box, region.voxels[(scores > 0).cpu().numpy()]) if growth < MAX_GROWTH else box
+            if grown == box:
                 break
+            scene.forget_region(box, self._torch_device)
             box = grown
         kept = region.connected(scores > 0, region.locate(positions[positive]))
         scores = torch.where((scores > 0) & ~kept, -UNCONNECTED, scores)
@@ -265,7 +259,7 @@ class Predictor:
         previous: Answer | None,
     ) -> dict[str, torch.Tensor]:
         """Parameters that follow the clicks around the newest one; a square of one size bounds time and memory."""
-        box = _box_around(scene, positions[-1:], LEARNT_REGION, LEARNT_REGION / 2)
+        box = box_around(scene, positions[-1:], LEARNT_REGION, LEARNT_REGION / 2)
         inside = box.contains((positions[:, :2] - scene.origin[:2]) / scene.tile_size)
         region = scene.region(box, self._torch_device)
         example = self._example(network, region, positions[inside], positive[inside], previous)
@@ -314,55 +308,6 @@ def _check_clicks(clicks: Sequence[Click], points: int) -> tuple[np.ndarray, np.
     if max(click.vertex for click in clicks) >= points:
         raise UserError("A click is on a vertex that the scan does not have; send the scan again.")
     return positions, np.array([click.positive for click in clicks], bool)
-
-
-def _box_around(scene: Scene, positions: np.ndarray, edge: float = REGION, margin: float = MARGIN) -> TileBox:
-    """Tiles of the square around the clicks, wide enough for each click's surroundings; metres at 5 cm voxels."""
-    scale = scene.voxel_size / TRAINED_VOXEL
-    local = positions[:, :2] - scene.origin[:2]
-    low, high = local.min(0), local.max(0)
-    half = np.maximum((high - low) / 2 + margin * scale, edge * scale / 2)
-    middle = (low + high) / 2
-    first = np.floor((middle - half) / scene.tile_size).astype(int)
-    last = np.ceil((middle + half) / scene.tile_size).astype(int)
-    limits_low, limits_high = scene.tiles.min(0), scene.tiles.max(0) + 1
-    if (last <= limits_low).any() or (first >= limits_high).any():
-        raise UserError("There are no scan points near the click; click on the scan itself.")
-    first, last = np.maximum(first, limits_low), np.minimum(last, limits_high)
-    box = scene.filled_out(TileBox(*first.tolist(), *last.tolist()), STEP)
-    voxels = scene.voxels_inside(box)
-    if voxels > MAX_CLICKED_VOXELS:
-        raise UserError(
-            f"This object's clicks lie {float((high - low).max()):.3g} m apart, with {voxels:,} voxels between; at "
-            f"most {MAX_CLICKED_VOXELS:,} fit. Choose larger voxels, or make two objects of it."
-        )
-    return box
-
-
-def _grow(scene: Scene, region: Region, mask: torch.Tensor) -> TileBox | None:
-    """A larger box where the mask touches the region's border and the scan goes on there; None where it may stay."""
-    box = region.box
-    inside = region.points.xyz[mask]
-    if not len(inside):
-        return None
-    rim = TRAINED_VOXEL * 2
-    frame = (region.frame[:2] - scene.origin[:2]) * region.scale
-    low, high = (inside[:, :2].amin(0).cpu().numpy() + frame), (inside[:, :2].amax(0).cpu().numpy() + frame)
-    tile = TILE * TRAINED_VOXEL
-    limits_low, limits_high = scene.tiles.min(0), scene.tiles.max(0) + 1
-    x0, y0, x1, y1 = box.x0, box.y0, box.x1, box.y1
-    if low[0] < x0 * tile + rim:
-        x0 = max(x0 - STEP, int(limits_low[0]))
-    if low[1] < y0 * tile + rim:
-        y0 = max(y0 - STEP, int(limits_low[1]))
-    if high[0] > x1 * tile - rim:
-        x1 = min(x1 + STEP, int(limits_high[0]))
-    if high[1] > y1 * tile - rim:
-        y1 = min(y1 + STEP, int(limits_high[1]))
-    grown = TileBox(x0, y0, x1, y1)
-    if grown == box:
-        return None
-    return grown if len(region.points) < scene.voxels_inside(grown) <= MAX_REGION_VOXELS else None
 
 
 def _obey(mask: np.ndarray, probabilities: np.ndarray, region: Region, clicks: Sequence[Click]) -> list[int]:

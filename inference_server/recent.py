@@ -37,6 +37,10 @@ class RecentlyUsed(Generic[Value]):
         while len(self) > 1 and sum(kept.bytes for kept in self._values.values()) > self._most_bytes:
             self._values.popitem(last=False)
 
+    def pop(self, key: Hashable) -> None:
+        """Keep a value no longer."""
+        self._values.pop(key, None)
+
     def clear(self) -> None:
         """Give the memory back."""
         self._values.clear()

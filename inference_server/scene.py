@@ -60,16 +60,24 @@ class RegionCache:
 
     def get(self, scene: "Scene", box: TileBox, device: torch.device) -> "Region":
         """The region of a box, made where it is not kept."""
-        key = (scene.key, box, str(device))
+        key = _region_key(scene, box, device)
         region = self._regions.get(key)
         if region is None:
             region = Region(scene, box, device)
             self._regions.put(key, region)
         return region
 
+    def forget(self, scene: "Scene", box: TileBox, device: torch.device) -> None:
+        """A region that will hardly be asked for again."""
+        self._regions.pop(_region_key(scene, box, device))
+
     def clear(self) -> None:
         """Give the memory back."""
         self._regions.clear()
+
+
+def _region_key(scene: "Scene", box: TileBox, device: torch.device) -> tuple:
+    return scene.key, box, str(device)
 
 
 class Scene:
@@ -120,6 +128,10 @@ class Scene:
     def region(self, box: TileBox, device: torch.device) -> "Region":
         """The part of the scan in a box of tiles; the last ones asked for are kept."""
         return self._regions.get(self, box, device)
+
+    def forget_region(self, box: TileBox, device: torch.device) -> None:
+        """Keep a region no longer."""
+        self._regions.forget(self, box, device)
 
     def tiles_inside(self, box: TileBox) -> np.ndarray:
         """Indices of the tiles in a box."""

@@ -108,7 +108,7 @@ def test_the_region_grows_with_an_object_that_reaches_its_border(sphere_weights)
 
 
 def test_clicks_too_far_apart_are_refused_with_the_way_out(sphere_weights, monkeypatch):
-    monkeypatch.setattr("inference_server.predictor.MAX_CLICKED_VOXELS", 20_000)
+    monkeypatch.setattr("inference_server.boxes.MAX_CLICKED_VOXELS", 20_000)
     positions, colors = plane(width=12.0, points=60000)
     predictor = Predictor(sphere_weights, "cpu")
     predictor.set_scene(positions, colors)
