@@ -11,6 +11,7 @@ import torch
 
 from .adaptation import OURS, AdaptationConfig, Example, follow_clicks, network_scores
 from .boxes import box_around, grown_to
+from .closeup import CLOSEUP_BYTES, Closeup, Sight, clicks_in_sight, sight_of
 from .devices import choose_device, choose_dtype
 from .errors import UserError
 from .history import HISTORY_BYTES, Answer, steps_before
@@ -90,6 +91,7 @@ class Predictor:
         self._adapt, self._adaptation = adapt, adaptation
         self._networks: dict[str | Path, _Network] = {}
         self._regions = RegionCache()
+        self._closeups: RecentlyUsed[Closeup] = RecentlyUsed(CLOSEUP_BYTES)
         self._answers: RecentlyUsed[Answer] = RecentlyUsed(HISTORY_BYTES)
         self._scene: Scene | None = None
         network = self._network_for(coloured=True)
@@ -126,6 +128,7 @@ class Predictor:
     def release_memory(self) -> None:
         """Forget what is kept for the next click only."""
         self._regions.clear()
+        self._closeups.clear()
         self._answers.clear()
         release_memory()
 
@@ -143,22 +146,24 @@ class Predictor:
         network = self._network_for(scene.colors is not None)
         adapting = self._adapt if adapt is None else adapt
         timing = dict.fromkeys(("history", "region", "adaptation", "network", "refinement", "vertices"), 0.0)
-        previous = self._previous(network, scene, clicks, adapting)
-        timing["history"] = time.perf_counter() - started
-        region, scores = self._answer(network, scene, clicks, adapting, previous, timing)
-        if uses_previous(network.inputs):
-            self._keep(region, scores, _key(scene, clicks, adapting))
-        clock = time.perf_counter()
-        at_points = torch.sigmoid(region.to_points(scores))
+        region, scores = self._answer_and_keep(network, scene, clicks, adapting, timing)
+        clock = _Clock(timing)
+        indices, log_odds, voxels = region.indices, region.to_points(scores), len(region.points)
+        clock.lap("vertices")
+        if sight := sight_of(scene, clicks, region, scores):
+            indices, log_odds, more = self._closer(network, scene, clicks, adapting, sight, region, log_odds, timing)
+            voxels += more
+        clock = _Clock(timing)
+        at_points = torch.sigmoid(log_odds)
         steps = (at_points * 255).round_().to(torch.uint8).cpu().numpy()
         possible = np.flatnonzero(steps)
-        indices = region.indices[possible]
+        indices = indices[possible]
         mask[indices] = (at_points > 0.5).cpu().numpy()[possible]
         probabilities[indices] = steps[possible]
         clicked = _obey(mask, probabilities, region, clicks)
-        timing["vertices"] = time.perf_counter() - clock
+        clock.lap("vertices")
         timing["total"] = time.perf_counter() - started
-        return Prediction(mask, probabilities, timing, len(region.points), np.append(indices, clicked))
+        return Prediction(mask, probabilities, timing, voxels, np.append(indices, clicked))
 
     @property
     def model(self) -> torch.nn.Module:
@@ -172,6 +177,48 @@ class Predictor:
         region = scene.region(box_around(scene, positions), self._torch_device)
         previous = self._previous(network, scene, clicks, adapting=False)
         return self._example(network, region, positions, positive, previous)
+
+    def _closer(
+        self,
+        network: _Network,
+        scene: Scene,
+        clicks: Sequence[Click],
+        adapting: bool,
+        sight: Sight,
+        region: Region,
+        log_odds: torch.Tensor,
+        timing: dict[str, float],
+    ) -> tuple[np.ndarray, torch.Tensor, int]:
+        """Given indices and log-odds of the points that a closer look sees, averaged with the region's log_odds; and
+        the voxels that it saw. Where positive clicks are out of sight, the region's own."""
+        inside = clicks_in_sight(scene, sight, clicks)
+        if inside is None:
+            return region.indices, log_odds, 0
+        clock = _Clock(timing)
+        closeup = self._closeups.get((scene.key, sight))
+        if closeup is None:
+            closeup = Closeup.of(scene, sight, self._regions)
+            self._closeups.put((scene.key, sight), closeup)
+        clock.lap("region")
+        close, scores = self._answer_and_keep(network, closeup.scene, inside, adapting, timing)
+        clock = _Clock(timing)
+        closer = close.to_points(scores)
+        rows = torch.from_numpy(region.rows_of(closeup.ranks[close.indices])).to(log_odds.device)
+        closer = torch.where(rows >= 0, (closer + log_odds[rows]) / 2, closer)
+        clock.lap("vertices")
+        return closeup.indices[close.indices], closer, len(close.points)
+
+    def _answer_and_keep(
+        self, network: _Network, scene: Scene, clicks: Sequence[Click], adapting: bool, timing: dict[str, float]
+    ) -> tuple[Region, torch.Tensor]:
+        """`_answer` after the one before, kept for the next."""
+        clock = _Clock(timing)
+        previous = self._previous(network, scene, clicks, adapting)
+        clock.lap("history")
+        region, scores = self._answer(network, scene, clicks, adapting, previous, timing)
+        if uses_previous(network.inputs):
+            self._keep(region, scores, _key(scene, clicks, adapting))
+        return region, scores
 
     def _previous(self, network: _Network, scene: Scene, clicks: Sequence[Click], adapting: bool) -> Answer | None:
         """The answer to all clicks before the newest step, where the network asks for it and one of them is positive.

@@ -116,6 +116,12 @@ class Scene:
         return len(self.points)
 
     @property
+    def bytes(self) -> int:
+        """Memory that it takes, without its regions."""
+        arrays = (self.order, self.starts, self.tiles, self.tile_starts, self.points, self.colors)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    @property
     def cells(self) -> np.ndarray:
         """(V, 3) int32 voxel coordinates, worked out anew."""
         return _cells(self.points[self.starts[:-1]], self.voxel_size)
@@ -166,7 +172,8 @@ class Region:
 
     frame: (3,) float64 scan coordinates of the region's zero (the middle in x and y, the lowest voxel in z).
     indices: (M,) the given index of each of its points; xyz: (M, 3) float32 the points in voxels;
-    points: one per voxel, the mean of its points; voxels: (V,) their numbers in the scan, ascending.
+    points: one per voxel, the mean of its points; voxels: (V,) their numbers in the scan, ascending; counts: (V,) int64
+    points of each.
     """
 
     def __init__(self, scene: Scene, box: TileBox, device: torch.device):
@@ -177,6 +184,8 @@ class Region:
         slices = [slice(scene.starts[first], scene.starts[stop]) for first, stop in runs]
         counts = np.concatenate([np.diff(scene.starts[first : stop + 1]) for first, stop in runs])
         first = np.append(0, np.cumsum(counts)[:-1])
+        self.counts = torch.from_numpy(counts).to(device, torch.int64)
+        self._runs = np.array([(part.start, part.stop) for part in slices])
         self.voxels = np.concatenate([np.arange(*run, dtype=np.int32) for run in runs])
         self.indices = np.concatenate([scene.order[part] for part in slices])
         xyz = np.concatenate([scene.points[part] for part in slices])
@@ -205,7 +214,7 @@ class Region:
         self._interpolation = Interpolation(
             torch.from_numpy(cells).to(device),
             self._table.to(device),
-            torch.from_numpy(counts).to(device, torch.int64),
+            self.counts,
             self.xyz,
             self.rgb,
             colours,
@@ -229,6 +238,13 @@ class Region:
     def to_points(self, scores: torch.Tensor) -> torch.Tensor:
         """Per-voxel log-odds (V,) float interpolated to the region's points (M,); see Interpolation."""
         return self._interpolation(scores)
+
+    def rows_of(self, ranks: np.ndarray) -> np.ndarray:
+        """Rows (K,) int64 among the region's points of places (K,) in the scan's voxel order, -1 for those outside."""
+        starts, stops = self._runs.T
+        run = np.searchsorted(starts, ranks, side="right") - 1
+        before = np.append(0, np.cumsum(stops - starts)[:-1])
+        return np.where((run >= 0) & (ranks < stops[run]), before[run] + ranks - starts[run], -1)
 
     def nearest(self, position: np.ndarray) -> int:
         """The given index of the region's point nearest to a place (3,) in scan coordinates."""

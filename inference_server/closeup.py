@@ -1,0 +1,100 @@
+"""A closer look at what turned out to be small: the network once more, on finer voxels around the clicks.
+
+A book is half a voxel thick where a wall is a hundred wide. Both looks have their say in the answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from .boxes import REGION
+from .history import steps_before
+from .scene import TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
+from .wire.protocol import Click
+
+FINER = ((0.5, 0.4), (1.2, 0.6))
+"""Largest extent of an object in metres, and the width of voxels for a closer look at it, as a share of the scan's own;
+like all lengths here at voxels of 5 cm (docs/training.md has the trials)."""
+FIRST_FINER = ((0.35, 0.4),)
+"""The same after the first click, whose mask may be a small part of something large."""
+SLACK = 0.6
+"""Metres around the first region of a closer look in which clicks are in its sight."""
+DENSE = 0.5
+"""Points that an object must have for each voxel that its surface would have."""
+MOST_POINTS = 2_000_000
+"""Points that are sorted for a closer look; a scan that is denser has its own voxels."""
+CLOSEUP_BYTES = 64_000_000
+"""Memory for close-ups of all scans of a predictor together."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a closer look sees: tiles of the scan, and the width of its voxels as a share of the scan's."""
+
+    box: TileBox
+    share: float
+
+
+@dataclass(frozen=True)
+class Closeup:
+    """A part of a scan on finer voxels.
+
+    scene: the part, in metres from the scan's own origin; indices, ranks: (N,) the given index in the scan of each of
+    its points, and its place in the scan's voxel order.
+    """
+
+    scene: Scene
+    indices: np.ndarray
+    ranks: np.ndarray
+
+    @classmethod
+    def of(cls, scene: Scene, sight: Sight, regions: RegionCache) -> "Closeup":
+        """The part of a scan in sight."""
+        runs = scene.runs_inside(sight.box)
+        ranks = np.concatenate([np.arange(*scene.starts[list(run)], dtype=scene.order.dtype) for run in runs])
+        colors = None if scene.colors is None else scene.colors[ranks]
+        part = Scene(scene.points[ranks], colors, scene.voxel_size * sight.share, regions)
+        return cls(part, scene.order[ranks], ranks)
+
+    @property
+    def bytes(self) -> int:
+        return self.scene.bytes + self.indices.nbytes + self.ranks.nbytes
+
+
+def sight_of(scene: Scene, clicks: Sequence[Click], region: Region, scores: Tensor) -> Sight | None:
+    """What to look at closer after an answer of log-odds (V,) to clicks; None where that is of no use.
+
+    The sight hangs on the size of the object and its first positive click, so that clicks that follow share it.
+    """
+    inside = scores > 0
+    if not inside.any():
+        return None
+    xyz, dense = region.points.xyz[inside], float(region.counts[inside].float().mean())
+    extent = float((xyz.amax(0) - xyz.amin(0)).max()) + TRAINED_VOXEL
+    finer = FINER if steps_before(clicks) else FIRST_FINER
+    share = next((share for largest, share in finer if extent < largest and dense * share**2 >= DENSE), None)
+    if share is None:
+        return None
+    first = next(click for click in clicks if click.positive)
+    middle = np.asarray(first.position[:2]) - scene.origin[:2]
+    half = (REGION * share / 2 + SLACK) * scene.voxel_size / TRAINED_VOXEL
+    low = np.floor((middle - half) / scene.tile_size).astype(int)
+    high = np.ceil((middle + half) / scene.tile_size).astype(int)
+    box = TileBox(*low.tolist(), *high.tolist())
+    points = sum(int(scene.starts[stop] - scene.starts[start]) for start, stop in scene.runs_inside(box))
+    return Sight(box, share) if points <= MOST_POINTS else None
+
+
+def clicks_in_sight(scene: Scene, sight: Sight, clicks: Sequence[Click]) -> list[Click] | None:
+    """The clicks as a close-up has them, without negative ones out of sight; None where a positive one is."""
+    positions = np.array([click.position for click in clicks]) - scene.origin
+    seen = sight.box.contains(positions[:, :2] / scene.tile_size)
+    if not all(seen[place] for place, click in enumerate(clicks) if click.positive):
+        return None
+    return [
+        replace(click, position=tuple(position), vertex=-1)
+        for click, position, is_seen in zip(clicks, positions.tolist(), seen, strict=True)
+        if is_seen
+    ]
