@@ -21,7 +21,7 @@ from .models.inputs import ClickTensors, uses_colour, uses_normals, uses_previou
 from .models.minkunet import MinkUNet
 from .pieces import release_memory, run_or_cut
 from .recent import RecentlyUsed
-from .refinement import refine
+from .refinement import BELIEVED, refine
 from .scene import TRAINED_VOXEL, Region, RegionCache, Scene
 from .sparse.layers import fold
 from .wire.protocol import Click
@@ -190,7 +190,8 @@ class Predictor:
         timing: dict[str, float],
     ) -> tuple[np.ndarray, torch.Tensor, int]:
         """Given indices and log-odds of the points that a closer look sees, averaged with the region's log_odds; and
-        the voxels that it saw. Where positive clicks are out of sight, the region's own."""
+        the voxels that it saw. Where positive clicks are out of sight, or hardly anything is left of what the
+        region had, the region's own."""
         inside = clicks_in_sight(scene, sight, clicks)
         if inside is None:
             return region.indices, log_odds, 0
@@ -206,6 +207,8 @@ class Predictor:
         rows = torch.from_numpy(region.rows_of(closeup.ranks[close.indices])).to(log_odds.device)
         closer = torch.where(rows >= 0, (closer + log_odds[rows]) / 2, closer)
         clock.lap("vertices")
+        if int((closer > 0).sum()) < BELIEVED * int((log_odds > 0).sum()):
+            return region.indices, log_odds, len(close.points)
         return closeup.indices[close.indices], closer, len(close.points)
 
     def _answer_and_keep(

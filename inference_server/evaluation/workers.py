@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from inference_server.errors import UserError
+from inference_server.parent import end_with_parent
 
 from .methods import make_method
 from .objects import Method, ObjectResult, SceneTrial, given_until_done
@@ -72,6 +73,7 @@ def run_task(task: Task, method: Method, settings: Settings, folder: Path | None
 def _start_worker(settings: Settings, folder: Path | None, results: object, stop: object) -> None:
     import torch
 
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us after the object under way
     torch.set_num_threads(1)
     _worker.update(settings=settings, folder=folder, results=results, stop=stop, method=None)

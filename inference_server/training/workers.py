@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from inference_server.parent import end_with_parent
+
 from .clicked_group import ClickedGroup, Turn
 from .config import TrainingConfig
 from .crops import CropGroups
@@ -63,6 +65,7 @@ _desk: _Desk | None = None
 
 def _start(config: TrainingConfig) -> None:
     global _desk
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
     _desk = _Desk(config)
 

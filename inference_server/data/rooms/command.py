@@ -13,6 +13,7 @@ from rich.progress import track
 from inference_server.data.scans import Scan
 from inference_server.errors import UserError
 from inference_server.files import replacing
+from inference_server.parent import end_with_parent
 
 from .catalogue import DEFAULT_FOLDER, SPLITS, load_catalogue
 
@@ -21,6 +22,7 @@ _catalogue = None
 
 def _start_worker(furniture: Path) -> None:
     global _catalogue
+    end_with_parent()
     _catalogue = load_catalogue(furniture, progress=False)
 
 
@@ -75,7 +77,7 @@ def _frozen_test(out: Path, workers: int, furniture: Path) -> None:
     others = sorted(set(out.glob("*.npz")) - {path for _, _, path in jobs})
     if others:
         raise UserError(f"{out} holds other scans too ({others[0].name} ...): choose an empty folder for the test set.")
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
         done = list(track(pool.map(_frozen_job, jobs), "Frozen test set", total=len(jobs)))
     contact_sheet([load_npz(path) for path, _ in done[:12]], out / "contact-sheet.png")
     exact = sum(match for _, match in done)
