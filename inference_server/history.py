@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .scene import TileBox
 from .wire.protocol import Click
 
 OUTSIDE = -8.0
@@ -48,6 +49,53 @@ class Answer:
         known = torch.from_numpy(self.voxels[place] == voxels).to(self.scores.device)
         scores = self.scores[torch.from_numpy(place).to(self.scores.device)].float()
         return torch.where(known, scores, OUTSIDE)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a closer look sees: tiles of the scan, and the width of its voxels as a share of the scan's."""
+
+    box: TileBox
+    share: float
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """An answer as voxels of a close-up are told it: each what was said of the scan's voxel (V,) that it lies in."""
+
+    answer: Answer
+    voxels: np.ndarray
+
+    @property
+    def inside(self) -> np.ndarray:
+        """None: how large a close-up is does not hang on it."""
+        return np.zeros(0, np.int32)
+
+    def at(self, voxels: np.ndarray) -> Tensor:
+        """Log-odds (W,) float32 of voxels of the close-up (W,)."""
+        return self.answer.at(self.voxels[voxels])
+
+
+Before = Answer | Enlarged
+"""What was answered before, as the next look is told it."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an artist saw after their clicks, on the scan's own voxels; and where it was looked at closer, its sight and
+    the answer on the finer ones."""
+
+    answer: Answer
+    sight: Sight | None = None
+    close: Answer | None = None
+
+    @property
+    def bytes(self) -> int:
+        return self.answer.bytes + (self.close.bytes if self.close else 0)
+
+    def closer(self, sight: Sight, voxels: np.ndarray) -> Before:
+        """The answer for a closer look; voxels: (V,) the scan's voxel that each of its voxels lies in."""
+        return self.close if self.close and self.sight == sight else Enlarged(self.answer, voxels)
 
 
 def steps_before(clicks: Sequence[Click]) -> list[tuple[Sequence[Click], bool]]:

@@ -32,9 +32,10 @@ class Interpolation:
         if voxel_rgb is not None:
             self._voxel_rgb = torch.cat([voxel_rgb, voxel_rgb.new_zeros(1, 3)]).t().contiguous()
         self._known = torch.zeros(len(cells), dtype=torch.bool, device=cells.device)
-        self._voxel_of = torch.repeat_interleave(
+        self.voxel_of = torch.repeat_interleave(
             torch.arange(len(cells), dtype=torch.int32, device=cells.device), counts, output_size=len(xyz)
         )
+        """(M,) int32 voxel of each point."""
         self._voxels = torch.empty((len(xyz), 8), dtype=torch.int32, device=cells.device)
         self._weights = torch.empty((len(xyz), 8), device=cells.device)
 
@@ -75,7 +76,7 @@ class Interpolation:
 
     def _work_out(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Voxels (R, 8) int32, V for none, and weights (R, 8) float32 that sum to 1."""
-        voxel = self._voxel_of[rows].long()
+        voxel = self.voxel_of[rows].long()
         offset = self._xyz[rows] - self._cells[voxel] - 0.5
         share = offset.abs().clamp_(max=1)
         step = torch.where(offset >= 0, 1, -1)

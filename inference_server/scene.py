@@ -239,6 +239,20 @@ class Region:
         """Per-voxel log-odds (V,) float interpolated to the region's points (M,); see Interpolation."""
         return self._interpolation(scores)
 
+    def to_voxels(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean (V,) of what the points (M,) of each voxel have."""
+        sums = values.new_zeros(len(self.counts))
+        return sums.index_add_(0, self._interpolation.voxel_of, values) / self.counts
+
+    def updated(
+        self, scores: torch.Tensor, at_points: torch.Tensor, rows: torch.Tensor, better: torch.Tensor
+    ) -> torch.Tensor:
+        """Log-odds (V,) of voxels whose points (M,) are told better: (K,) values of some rows of them."""
+        at_points = at_points.index_copy(0, rows, better)
+        touched = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
+        touched[self._interpolation.voxel_of[rows]] = True
+        return torch.where(touched, self.to_voxels(at_points), scores)
+
     def rows_of(self, ranks: np.ndarray) -> np.ndarray:
         """Rows (K,) int64 among the region's points of places (K,) in the scan's voxel order, -1 for those outside."""
         starts, stops = self._runs.T
