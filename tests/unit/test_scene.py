@@ -111,6 +111,28 @@ def test_what_is_no_scan_is_told_in_a_sentence(positions, colors, voxel, sentenc
         Scene(positions, colors, voxel)
 
 
+def test_what_points_are_told_becomes_the_mean_of_their_voxels():
+    positions, _ = random_scan()
+    scene = Scene(positions, None, 0.2)
+    region = scene.region(whole(scene), CPU)
+    values = torch.rand(len(region.indices), generator=torch.Generator().manual_seed(0))
+    of_voxel = torch.repeat_interleave(torch.arange(len(region.points)), region.counts)
+    for voxel in (0, 7, len(region.points) - 1):
+        torch.testing.assert_close(region.to_voxels(values)[voxel], values[of_voxel == voxel].mean())
+
+
+def test_only_voxels_with_points_that_are_told_better_change():
+    positions, _ = random_scan()
+    scene = Scene(positions, None, 0.2)
+    region = scene.region(whole(scene), CPU)
+    scores = torch.zeros(len(region.points))
+    rows = torch.arange(int(region.counts[:3].sum()))[1:]
+    updated = region.updated(scores, torch.zeros(len(region.indices)), rows, torch.ones(len(rows)))
+    share = (region.counts[0] - 1) / region.counts[0]
+    torch.testing.assert_close(updated[:3], torch.tensor([float(share), 1.0, 1.0]))
+    assert not updated[3:].any()
+
+
 def test_regions_of_all_scans_together_take_only_so_much_memory():
     scans = [Scene(random_scan(seed=seed)[0], None, 0.05, RegionCache()) for seed in (0, 1)]
     one = scans[0].region(TileBox(0, 0, 2, TILE), CPU).bytes
