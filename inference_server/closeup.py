@@ -17,7 +17,7 @@ from .wire.protocol import Click
 FINER = ((0.5, 0.4), (1.2, 0.6))
 """Largest extent of an object in metres, and the width of voxels for a closer look at it, as a share of the scan's own;
 like all lengths here at voxels of 5 cm (docs/training.md has the trials)."""
-FIRST_FINER = ((0.35, 0.4),)
+FIRST_FINER = ((0.5, 0.6),)
 """The same after the first click, whose mask may be a small part of something large."""
 SLACK = 0.6
 """Metres around the first region of a closer look in which clicks are in its sight."""

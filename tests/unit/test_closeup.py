@@ -120,7 +120,7 @@ def small_sphere(tmp_path_factory):
 
 
 def test_both_looks_have_their_say(small_sphere):
-    """The network says 15 cm and, closer, 6 cm; half-way between in its log-odds lie 10 cm."""
+    """The network says 15 cm and, closer, 9 cm; half-way between in its log-odds lie 11 cm."""
     positions, colors = plane(width=8.0, points=160_000)
     predictor = Predictor(small_sphere, "cpu")
     predictor.set_scene(positions, colors)
