@@ -89,6 +89,8 @@ def missing_distributions(python: Path, wheel: Wheel, extra: tuple[str, ...] = (
     if answer is None:
         return None
     present = json.loads(answer)
+    if "pip" not in present:
+        return None  # it was interrupted while it was made
     wanted = wheel.requirements if present.get("bpy") != wheel.release else []
     return wanted + [name for name in extra if name.lower() not in present]
 

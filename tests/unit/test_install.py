@@ -20,6 +20,7 @@ from installer import (
     testing,
 )
 from installer.console import CommandFailed, InstallError
+from installer.paths import venv_python
 from installer.torch_build import Driver, choose_device, cuda_variant, fits, parse_driver, torch_attempts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -198,6 +199,11 @@ class TestBlender:
         assert bpy_environments.missing_distributions(tmp_path / "python", wheel) is None
         missing = bpy_environments.missing_distributions(Path(sys.executable), wheel, ("pytest", "no-such-thing"))
         assert missing == ["bpy==4.2.23", "numpy<2", "no-such-thing"]
+
+    def test_an_environment_that_was_interrupted_while_it_was_made_is_made_anew(self, tmp_path):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "half")], check=True)
+        wheel = bpy_environments.WHEELS[0]
+        assert bpy_environments.missing_distributions(venv_python(tmp_path / "half"), wheel) is None
 
     def test_in_ci_no_environment_may_be_left_out(self, monkeypatch):
         def refuse(wheel, extra):
