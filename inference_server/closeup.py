@@ -34,12 +34,13 @@ class Closeup:
     """A part of a scan on finer voxels.
 
     scene: the part, in metres from the scan's own origin; indices, ranks: (N,) the given index in the scan of each of
-    its points, and its place in the scan's voxel order.
+    its points, and its place in the scan's voxel order; voxels: (V,) the scan's voxel that each of its voxels lies in.
     """
 
     scene: Scene
     indices: np.ndarray
     ranks: np.ndarray
+    voxels: np.ndarray
 
     @classmethod
     def of(cls, scene: Scene, sight: Sight, regions: RegionCache) -> "Closeup":
@@ -48,11 +49,13 @@ class Closeup:
         ranks = np.concatenate([np.arange(*scene.starts[list(run)], dtype=scene.order.dtype) for run in runs])
         colors = None if scene.colors is None else scene.colors[ranks]
         part = Scene(scene.points[ranks], colors, scene.voxel_size * sight.share, regions)
-        return cls(part, scene.order[ranks], ranks)
+        first = ranks[part.order[part.starts[:-1]]]
+        voxels = (np.searchsorted(scene.starts, first, side="right") - 1).astype(np.int32)
+        return cls(part, scene.order[ranks], ranks, voxels)
 
     @property
     def bytes(self) -> int:
-        return self.scene.bytes + self.indices.nbytes + self.ranks.nbytes
+        return self.scene.bytes + self.indices.nbytes + self.ranks.nbytes + self.voxels.nbytes
 
 
 def sight_of(scene: Scene, clicks: Sequence[Click], region: Region, scores: Tensor) -> Sight | None:

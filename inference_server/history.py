@@ -60,6 +60,27 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class Enlarged:
+    """An answer as a close-up is told it: each of its voxels what was said of the scan's voxel (V,) that it lies in."""
+
+    answer: Answer
+    voxels: np.ndarray
+
+    @property
+    def inside(self) -> np.ndarray:
+        """None: how large a close-up's region is does not hang on it."""
+        return np.zeros(0, np.int32)
+
+    def at(self, voxels: np.ndarray) -> Tensor:
+        """Log-odds (W,) float32 of voxels of the close-up (W,)."""
+        return self.answer.at(self.voxels[voxels])
+
+
+Before = Answer | Enlarged
+"""What was answered before, as the next look is told it."""
+
+
+@dataclass(frozen=True)
 class Seen:
     """What an artist saw after their clicks, on the scan's own voxels; and where it was looked at closer, its sight and
     the answer on the finer ones."""
@@ -72,9 +93,9 @@ class Seen:
     def bytes(self) -> int:
         return self.answer.bytes + (self.close.bytes if self.close else 0)
 
-    def closer(self, sight: Sight) -> Answer | None:
-        """The answer on a sight's finer voxels; None where it was not looked at like that."""
-        return self.close if self.sight == sight else None
+    def closer(self, sight: Sight, voxels: np.ndarray) -> Before:
+        """The answer for a look at a sight; voxels: (V,) the scan's voxel that each of its finer ones lies in."""
+        return self.close if self.close and self.sight == sight else Enlarged(self.answer, voxels)
 
 
 def steps_before(clicks: Sequence[Click]) -> list[tuple[Sequence[Click], bool]]:

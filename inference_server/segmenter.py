@@ -12,7 +12,7 @@ from .adaptation import AdaptationConfig, Example, follow_clicks, network_scores
 from .boxes import box_around, grown_to
 from .closeup import CLOSEUP_BYTES, Closeup, Sight, clicks_in_sight, sight_of
 from .errors import UserError
-from .history import HISTORY_BYTES, Answer, Seen, steps_before
+from .history import HISTORY_BYTES, Answer, Before, Seen, steps_before
 from .models.inputs import ClickTensors, uses_colour, uses_normals, uses_previous
 from .pieces import run_or_cut
 from .recent import RecentlyUsed
@@ -136,7 +136,7 @@ class Segmenter:
             return look, seen
         closeup = self._closeup(scene, sight)
         clock.lap("region")
-        told = before and before.closer(sight)
+        told = before and before.closer(sight, closeup.voxels)
         close, close_scores = self._answer(closeup.scene, inside, told, adapting, timing)
         clock = Clock(timing)
         both = close.to_points(close_scores)
@@ -161,7 +161,7 @@ class Segmenter:
         self,
         scene: Scene,
         clicks: Sequence[Click],
-        before: Answer | None,
+        before: Before | None,
         adapting: Adapting | None,
         timing: dict[str, float],
     ) -> tuple[Region, Tensor]:
@@ -194,7 +194,7 @@ class Segmenter:
         clock.lap("refinement")
         return region, scores
 
-    def _example(self, region: Region, clicks: Sequence[Click], before: Answer | None) -> Example:
+    def _example(self, region: Region, clicks: Sequence[Click], before: Before | None) -> Example:
         positions, positive = places(clicks)
         tensors = ClickTensors(region.locate(positions), torch.from_numpy(positive).to(self._device))
         rgb = region.rgb if uses_colour(self.inputs) else None
@@ -203,7 +203,7 @@ class Segmenter:
         return Example(region.points, rgb, tensors, self.inputs, self._dtype, normals, previous)
 
     def _adapted(
-        self, scene: Scene, clicks: Sequence[Click], before: Answer | None, adapting: Adapting
+        self, scene: Scene, clicks: Sequence[Click], before: Before | None, adapting: Adapting
     ) -> dict[str, Tensor]:
         """Parameters that follow the clicks around the newest one; a square of one size bounds time and memory."""
         positions, _ = places(clicks)

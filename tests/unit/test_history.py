@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from inference_server.history import LONGEST, OUTSIDE, Answer, steps_before
+from inference_server.history import LONGEST, OUTSIDE, Answer, Seen, Sight, steps_before
 from inference_server.models.checkpoints import save_weights
 from inference_server.models.inputs import channel_slices
 from inference_server.models.registry import ModelConfig, register
 from inference_server.predictor import Predictor
 from inference_server.recent import RecentlyUsed
+from inference_server.scene import TileBox
 from inference_server.wire.protocol import Click
 
 
@@ -27,6 +28,23 @@ class TestAnswer:
 
     def test_other_voxels_were_not_in_the_mask(self):
         assert answer(10, [1.5, -2.0]).at(np.array([3, 11, 12, 400])).tolist() == [OUTSIDE, -2.0, OUTSIDE, OUTSIDE]
+
+
+class TestSeen:
+    far, close = answer(10, [1.5, -2.0]), answer(0, [3.0, 4.0, 5.0])
+    sight = Sight(TileBox(0, 0, 3, 3), 0.4)
+    voxels = np.array([10, 10, 11, 12], np.int32)
+
+    def test_a_closer_look_is_told_the_one_before_it(self):
+        seen = Seen(self.far, self.sight, self.close)
+        assert seen.closer(self.sight, self.voxels) is self.close
+        assert seen.bytes == self.far.bytes + self.close.bytes
+
+    def test_where_there_was_none_it_is_told_the_answer_on_the_scans_own_voxels(self):
+        for seen in (Seen(self.far), Seen(self.far, replace(self.sight, share=0.6), self.close)):
+            told = seen.closer(self.sight, self.voxels)
+            assert told.at(np.array([0, 2, 3, 1])).tolist() == [1.5, -2.0, OUTSIDE, 1.5]
+            assert not len(told.inside)
 
 
 class TestKeptAnswers:
