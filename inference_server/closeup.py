@@ -23,6 +23,8 @@ SLACK = 0.6
 """Metres around the first region of a closer look in which clicks are in its sight."""
 DENSE = 0.5
 """Points that an object must have for each voxel that its surface would have."""
+FINEST = 0.015
+"""Metres: finer voxels show a depth camera's noise, and the networks were not trained on them."""
 MOST_POINTS = 2_000_000
 """Points that are sorted for a closer look; a scan that is denser has its own voxels."""
 CLOSEUP_BYTES = 64_000_000
@@ -70,7 +72,7 @@ def sight_of(scene: Scene, clicks: Sequence[Click], region: Region, scores: Tens
     extent = float((xyz.amax(0) - xyz.amin(0)).max()) + TRAINED_VOXEL
     finer = FINER if steps_before(clicks) else FIRST_FINER
     share = next((share for largest, share in finer if extent < largest and dense * share**2 >= DENSE), None)
-    if share is None:
+    if share is None or share * scene.voxel_size < FINEST:
         return None
     first = next(click for click in clicks if click.positive)
     middle = np.asarray(first.position[:2]) - scene.origin[:2]

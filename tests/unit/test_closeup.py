@@ -64,6 +64,19 @@ def test_where_points_are_too_few_for_finer_voxels_there_is_nothing_to_see():
     assert sight_of_disc(scene, 0.0, two) is None
 
 
+def test_voxels_get_no_finer_than_what_networks_know(monkeypatch):
+    positions, colors = plane(width=1.6, points=160_000)
+    scene = Scene(positions, colors, 0.01)
+    middle = np.array([[0.8, 0.8, 0.0]])
+    region = scene.region(box_around(scene, middle), CPU)
+    away = torch.linalg.norm(region.points.xyz - region.locate(middle), dim=1) / region.scale
+    two = clicks_at(positions, (0.8, 0.8, True), (0.9, 0.8, False))
+    disc = torch.where(away < 0.1, 4.0, -4.0)
+    assert sight_of(scene, two, region, disc) is None
+    monkeypatch.setattr("inference_server.closeup.FINEST", 0.001)
+    assert sight_of(scene, two, region, disc) is not None
+
+
 def test_clicks_that_follow_share_a_sight():
     positions, scene = a_plane()
     first, second = clicks_at(positions, (4, 4, True), (4.5, 4, False)), clicks_at(positions, (4.4, 4.4, True))
