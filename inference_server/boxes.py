@@ -23,10 +23,13 @@ RIM = 2
 """Voxels from a box's border, within which a mask goes on beyond it."""
 
 
-def box_around(scene: Scene, positions: np.ndarray, edge: float = REGION, margin: float = MARGIN) -> TileBox:
+def box_around(
+    scene: Scene, positions: np.ndarray, edge: float = REGION, margin: float = MARGIN, step: int = STEP
+) -> TileBox:
     """Tiles of the square around clicks (K, 3), scan coordinates, wide enough for each click's surroundings.
 
-    Raises UserError where there are no points, or too many.
+    step: tiles beyond the square within which it is taken to the scan's end. Raises UserError where there are no
+    points, or too many.
     """
     scale = scene.voxel_size / TRAINED_VOXEL
     local = positions[:, :2] - scene.origin[:2]
@@ -39,7 +42,7 @@ def box_around(scene: Scene, positions: np.ndarray, edge: float = REGION, margin
     if (last <= limits_low).any() or (first >= limits_high).any():
         raise UserError("There are no scan points near the click; click on the scan itself.")
     first, last = np.maximum(first, limits_low), np.minimum(last, limits_high)
-    box = scene.filled_out(TileBox(*first.tolist(), *last.tolist()), STEP)
+    box = scene.filled_out(TileBox(*first.tolist(), *last.tolist()), step)
     voxels = scene.voxels_inside(box)
     if voxels > MAX_CLICKED_VOXELS:
         raise UserError(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from .boxes import REGION
 from .history import Sight, steps_before
 from .scene import TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
 from .wire.protocol import Click
@@ -19,8 +18,10 @@ FINER = ((0.5, 0.4), (1.2, 0.6))
 like all lengths here at voxels of 5 cm (docs/training.md has the trials)."""
 FIRST_FINER = ((0.5, 0.6),)
 """The same after the first click, whose mask may be a small part of something large."""
+CLOSE_REGION = 4.0
+"""Edge in metres, at voxels of 5 cm as if these were the finer ones, of the square that the network sees at first."""
 SLACK = 0.6
-"""Metres around the first region of a closer look in which clicks are in its sight."""
+"""Metres around that square in which clicks are in sight."""
 DENSE = 0.5
 """Points that an object must have for each voxel that its surface would have."""
 FINEST = 0.015
@@ -76,7 +77,7 @@ def sight_of(scene: Scene, clicks: Sequence[Click], region: Region, scores: Tens
         return None
     first = next(click for click in clicks if click.positive)
     middle = np.asarray(first.position[:2]) - scene.origin[:2]
-    half = (REGION * share / 2 + SLACK) * scene.voxel_size / TRAINED_VOXEL
+    half = (CLOSE_REGION * share / 2 + SLACK) * scene.voxel_size / TRAINED_VOXEL
     low = np.floor((middle - half) / scene.tile_size).astype(int)
     high = np.ceil((middle + half) / scene.tile_size).astype(int)
     box = TileBox(*low.tolist(), *high.tolist())

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from .adaptation import AdaptationConfig, Example, follow_clicks, network_scores
 from .boxes import box_around, grown_to
-from .closeup import CLOSEUP_BYTES, Closeup, Sight, clicks_in_sight, sight_of
+from .closeup import CLOSE_REGION, CLOSEUP_BYTES, Closeup, Sight, clicks_in_sight, sight_of
 from .errors import UserError
 from .history import HISTORY_BYTES, Answer, Before, Seen, steps_before
 from .models.inputs import ClickTensors, uses_colour, uses_normals, uses_previous
 from .pieces import run_or_cut
 from .recent import RecentlyUsed
 from .refinement import BELIEVED, refine
-from .scene import Region, RegionCache, Scene
+from .scene import Region, RegionCache, Scene, TileBox
 from .timing import Clock
 from .wire.protocol import Click
 
@@ -123,7 +123,8 @@ class Segmenter:
         timing: dict[str, float],
     ) -> tuple[Look, Seen]:
         """The answer after the one before; looked at closer where that is of use and leaves something of it."""
-        region, scores = self._answer(scene, clicks, before and before.answer, adapting, timing)
+        box = box_around(scene, places(clicks)[0])
+        region, scores = self._answer(scene, clicks, box, before and before.answer, adapting, timing)
         clock = Clock(timing)
         log_odds = region.to_points(scores)
         clock.lap("vertices")
@@ -137,7 +138,9 @@ class Segmenter:
         closeup = self._closeup(scene, sight)
         clock.lap("region")
         told = before and before.closer(sight, closeup.voxels)
-        close, close_scores = self._answer(closeup.scene, inside, told, adapting, timing)
+        # the part ends where it was cut, not where the scan does
+        box = box_around(closeup.scene, places(inside)[0], CLOSE_REGION, step=0)
+        close, close_scores = self._answer(closeup.scene, inside, box, told, adapting, timing)
         clock = Clock(timing)
         both = close.to_points(close_scores)
         rows = torch.from_numpy(region.rows_of(closeup.ranks[close.indices])).to(both.device)
@@ -161,18 +164,18 @@ class Segmenter:
         self,
         scene: Scene,
         clicks: Sequence[Click],
+        box: TileBox,
         before: Before | None,
         adapting: Adapting | None,
         timing: dict[str, float],
     ) -> tuple[Region, Tensor]:
-        """The region that the object lies in, and the log-odds (V,) of its voxels."""
+        """The region that the object lies in, a box or what it grows to, and the log-odds (V,) of its voxels."""
         positions, positive = places(clicks)
         clock = Clock(timing)
         parameters = {}
         if adapting:
             parameters = self._adapted(scene, clicks, before, adapting)
             clock.lap("adaptation")
-        box = box_around(scene, positions)
         if before is not None:
             box = grown_to(scene, box, before.inside)
         for growth in range(MAX_GROWTH + 1):
