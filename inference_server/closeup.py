@@ -18,8 +18,9 @@ FINER = ((0.5, 0.4), (1.2, 0.6))
 like all lengths here at voxels of 5 cm (docs/training.md has the trials)."""
 FIRST_FINER = ((0.5, 0.6),)
 """The same after the first click, whose mask may be a small part of something large."""
-CLOSE_REGION = 4.0
-"""Edge in metres, at voxels of 5 cm as if these were the finer ones, of the square that the network sees at first."""
+CLOSE_REGION, CLOSE_MARGIN = 3.0, 1.2
+"""Edge in metres of the square that the network sees at first, and what it sees around each click at the least; as if
+the finer voxels were 5 cm wide."""
 SLACK = 0.6
 """Metres around that square in which clicks are in sight."""
 DENSE = 0.5

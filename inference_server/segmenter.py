@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .adaptation import AdaptationConfig, Example, follow_clicks, network_scores
 from .boxes import box_around, grown_to
-from .closeup import CLOSE_REGION, CLOSEUP_BYTES, Closeup, Sight, clicks_in_sight, sight_of
+from .closeup import CLOSE_MARGIN, CLOSE_REGION, CLOSEUP_BYTES, Closeup, Sight, clicks_in_sight, sight_of
 from .errors import UserError
 from .history import HISTORY_BYTES, Answer, Before, Seen, steps_before
 from .models.inputs import ClickTensors, uses_colour, uses_normals, uses_previous
@@ -139,7 +139,7 @@ class Segmenter:
         clock.lap("region")
         told = before and before.closer(sight, closeup.voxels)
         # the part ends where it was cut, not where the scan does
-        box = box_around(closeup.scene, places(inside)[0], CLOSE_REGION, step=0)
+        box = box_around(closeup.scene, places(inside)[0], CLOSE_REGION, CLOSE_MARGIN, step=0)
         close, close_scores = self._answer(closeup.scene, inside, box, told, adapting, timing)
         clock = Clock(timing)
         both = close.to_points(close_scores)
