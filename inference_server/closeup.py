@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from .boxes import box_around
 from .history import Sight, steps_before
-from .scene import TRAINED_VOXEL, Region, RegionCache, Scene, TileBox
+from .scene import TRAINED_VOXEL, Region, RegionCache, Scene
 from .wire.protocol import Click
 
 FINER = ((0.5, 0.4), (1.2, 0.6))
@@ -77,23 +78,19 @@ def sight_of(scene: Scene, clicks: Sequence[Click], region: Region, scores: Tens
     if share is None or share * scene.voxel_size < FINEST:
         return None
     first = next(click for click in clicks if click.positive)
-    middle = np.asarray(first.position[:2]) - scene.origin[:2]
-    half = (CLOSE_REGION * share / 2 + SLACK) * scene.voxel_size / TRAINED_VOXEL
-    low = np.floor((middle - half) / scene.tile_size).astype(int)
-    high = np.ceil((middle + half) / scene.tile_size).astype(int)
-    box = TileBox(*low.tolist(), *high.tolist())
+    box = box_around(scene, np.array([first.position]), CLOSE_REGION * share + 2 * SLACK, margin=0, step=0)
     points = sum(int(scene.starts[stop] - scene.starts[start]) for start, stop in scene.runs_inside(box))
     return Sight(box, share) if points <= MOST_POINTS else None
 
 
 def clicks_in_sight(scene: Scene, sight: Sight, clicks: Sequence[Click]) -> list[Click] | None:
     """The clicks as a close-up has them, without negative ones out of sight; None where a positive one is."""
-    positions = np.array([click.position for click in clicks]) - scene.origin
-    seen = sight.box.contains(positions[:, :2] / scene.tile_size)
+    positions = np.array([click.position for click in clicks])
+    seen = scene.is_inside(sight.box, positions)
     if not all(seen[place] for place, click in enumerate(clicks) if click.positive):
         return None
     return [
         replace(click, position=tuple(position), vertex=-1)
-        for click, position, is_seen in zip(clicks, positions.tolist(), seen, strict=True)
+        for click, position, is_seen in zip(clicks, (positions - scene.origin).tolist(), seen, strict=True)
         if is_seen
     ]

@@ -139,6 +139,10 @@ class Scene:
         """Keep a region no longer."""
         self._regions.forget(self, box, device)
 
+    def is_inside(self, box: TileBox, positions: np.ndarray) -> np.ndarray:
+        """Which places (K, 3), scan coordinates, lie over a box: (K,) bool."""
+        return box.contains((positions[:, :2] - self.origin[:2]) / self.tile_size)
+
     def tiles_inside(self, box: TileBox) -> np.ndarray:
         """Indices of the tiles in a box."""
         x, y = self.tiles[:, 0], self.tiles[:, 1]

@@ -211,7 +211,7 @@ class Segmenter:
         """Parameters that follow the clicks around the newest one; a square of one size bounds time and memory."""
         positions, _ = places(clicks)
         box = box_around(scene, positions[-1:], LEARNT_REGION, LEARNT_REGION / 2)
-        inside = box.contains((positions[:, :2] - scene.origin[:2]) / scene.tile_size)
+        inside = scene.is_inside(box, positions)
         near = [click for click, is_inside in zip(clicks, inside, strict=True) if is_inside]
         example = self._example(scene.region(box, self._device), near, before)
         return follow_clicks(self.model, example, adapting.importance, adapting.config)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from inference_server.parent import end_with_parent
+
 from .catalogue import Model, licence_of, model_rotation, read_library
 
 POINTS = 24_000
@@ -187,7 +189,7 @@ def _build(files: list[Path], folder: Path, workers: int, progress: bool) -> Non
                 archive.extractall(target)
             for model, entry in read_library(file):
                 jobs.append((target / entry["model"].lstrip("/"), model, model_rotation(entry)))
-        with ProcessPoolExecutor(max_workers=max(1, workers)) as pool:
+        with ProcessPoolExecutor(max(1, workers), initializer=end_with_parent) as pool:
             results = pool.map(_sample_job, jobs, chunksize=4)
             sampled = list(track(results, "Sampling furniture", total=len(jobs), disable=not progress, transient=True))
     kept = [(job[1], sample) for job, sample in zip(jobs, sampled, strict=True) if sample is not None]
