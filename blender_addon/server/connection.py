@@ -157,6 +157,8 @@ class Connection:
     def reconnect(self) -> None:
         """Address or keys changed: leave the old server; the next click finds the new one."""
         self.close()
+        self.process.leave(preferences.get().address.strip())
+        self._ended = None
         self._forget_trouble()
 
     def _forget_trouble(self) -> None:

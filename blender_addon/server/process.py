@@ -32,6 +32,7 @@ class ServerProcess:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
+        self._address = ""
         self._installs = False  # until the server answers
         self._log: Path | None = None
         self._starts: list[float] = []
@@ -98,7 +99,7 @@ class ServerProcess:
         return self._run(installation.install_command, installation.folder, address)
 
     def _run(self, command: list[str], folder: str, address: str) -> str | None:
-        self._log = _log_file()
+        self._log, self._address = _log_file(), address
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
         self._starts.append(time.monotonic())
@@ -146,18 +147,31 @@ class ServerProcess:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1].strip()[:300] if lines else ""
 
+    def leave(self, address: str) -> None:
+        """From now on `address` is asked: a server that was started for another one ends, and nobody waits for it."""
+        if address != self._address:
+            self._end()
+
     def stop(self) -> None:
         """End the server that this Blender started; it gets two seconds to finish."""
-        process, self._process = self._process, None
-        if process is None or process.poll() is not None:
+        process = self._end()
+        if process is None:
             return
-        if sys.platform == "win32":  # where the end of a process is not that of the processes it runs
-            command = ["taskkill", "/PID", str(process.pid), "/T", "/F"]
-            subprocess.run(command, capture_output=True, creationflags=subprocess.CREATE_NO_WINDOW)
-        else:
-            process.terminate()
         try:
             process.wait(2.0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(2.0)
+
+    def _end(self) -> subprocess.Popen | None:
+        """Tell the server to end; its process, where there is one that still has to."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return None
+        if sys.platform == "win32":  # where the end of a process is not that of the processes it runs
+            command = ["taskkill", "/PID", str(process.pid), "/T", "/F"]
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            subprocess.Popen(command, creationflags=subprocess.CREATE_NO_WINDOW, **quiet)
+        else:
+            process.terminate()
+        return process

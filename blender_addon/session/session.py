@@ -78,6 +78,7 @@ class Session:
             fresh = scans.read(geometry, scene, known.scan if known else None, state.voxel_size, trusted, tell)
         if known is None or fresh is not known.scan:
             self._forget_scene(known)
+            self._forget_deleted()
             self._known[obj.session_uid] = _Known(fresh, version)
         known = self._known[obj.session_uid]
         known.version = version
@@ -149,6 +150,12 @@ class Session:
         in_use = known is not None and any(p.scene == known.key for p in self.pending.items)
         if known and known.key and self._client_of_keys is self.connection.client and not in_use:
             self.connection.client.drop_scene(known.key)
+
+    def _forget_deleted(self) -> None:
+        """Scans of objects that are no more; where undo brings one back, it is read and sent again."""
+        there = {obj.session_uid for obj in bpy.data.objects}
+        for uid in self._known.keys() - there:
+            self._forget_scene(self._known.pop(uid))
 
     def cancel(self, pending: Pending) -> None:
         """Give a press up as if it had never been."""

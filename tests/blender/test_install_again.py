@@ -94,6 +94,20 @@ def test_install_again_brings_the_server_and_the_click_its_mask(broken, online, 
     assert not session.connection.process.installing
 
 
+def test_a_server_of_ones_own_is_left_with_its_address(broken, online, session):
+    blender = broken(INSTALLS)
+    blender.ops.scanpick.install_again()
+    wait_for(session, lambda: session.connection.state.value == "connected")
+    process, began = session.connection.process._process, time.monotonic()
+    preferences().address = "tcp://127.0.0.1:9"
+    assert time.monotonic() - began < 0.5, "the window does not wait"
+    assert not session.connection.process.running
+    wait_for(session, lambda: process.poll() is not None)
+    assert session.connection.text == "Not connected"
+    assert blender.ops.scanpick.click(vertex=MIDDLE) == {"CANCELLED"}
+    assert "Python is gone" in notice(blender, session), "and a click there asks for a server there"
+
+
 def test_a_failure_is_said_in_the_installers_words_and_the_button_stays(broken, online, session):
     blender = broken(FAILS)
     assert blender.ops.scanpick.install_again() == {"FINISHED"}

@@ -206,6 +206,22 @@ def test_linked_duplicates_are_one_scan(scan, session):
     assert listed(scan).objects[0].clicks == 3
 
 
+def test_a_deleted_scan_is_let_go_and_comes_back_with_undo(scan, session):
+    click(scan, session, PLACES[0])
+    scan.data.objects.remove(scan.data.objects["scan"])
+    scan.ops.ed.undo_push(message="Delete")
+    other = add_mesh(POINTS[::2], name="other")
+    other.data.scanpick.voxel_size = VOXEL
+    click(scan, session, 10)
+    assert len(session._known) == len(list(session.connection.client._uploads)) == 1
+    for _ in range(3):
+        scan.ops.ed.undo()
+    assert "other" not in scan.data.objects
+    scan.context.view_layer.objects.active = scan.data.objects["scan"]
+    click(scan, session, PLACES[1])
+    assert group("Object 1") == ball(POINTS, PLACES[0], VOXEL) | ball(POINTS, PLACES[1], VOXEL)
+
+
 def test_an_object_in_two_scenes(scan, session):
     click(scan, session, PLACES[0])
     other = scan.data.scenes.new("other")
