@@ -11,9 +11,10 @@ from .errors import UserError
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; moved onto `path` if the block ends well, else removed.
 
+    suffix: what its name ends in; that of `path` where left out, as many writers choose their format by it.
     Folders are created. Raises UserError with the system's reason (disk full, no permission ...); what lay at
     `path` before then lies there still.
     """
@@ -21,7 +22,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        suffix = path.suffix if suffix is None else suffix
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary

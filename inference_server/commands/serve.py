@@ -1,12 +1,13 @@
 """`python -m inference_server serve`: answers add-ons and scripts until it is stopped."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..errors import UserError
+from ..service.handles import allow_many_handles
 from ..service.log import default_log_file
 from ..service.loop import Service
 from ..service.settings import Settings, default_memory
@@ -64,14 +65,17 @@ def command(
         memory=default_memory() if memory is None else int(memory * 1e9),
         idle_exit=idle_exit,
     )
-    console = Console(highlight=False, soft_wrap=True)
 
     def tell(info: ServerInfo) -> None:
-        console.print(
-            f"Serving on {address}: {info.device}, {info.model}, {info.engine} engine, scanpick "
-            f"{info.version}. Ctrl+C stops it."
-        )
+        # a full disk or a closed pipe behind the screen must not end the server
+        with suppress(OSError):
+            print(
+                f"Serving on {address}: {info.device}, {info.model}, {info.engine} engine, scanpick "
+                f"{info.version}. Ctrl+C stops it.",
+                flush=True,
+            )
 
+    allow_many_handles()
     service = Service(settings, tell)
     service.stop_on_signals()
     service.run()

@@ -36,7 +36,7 @@ def command(
     """Show a running server's workers, clients, scans, memory, queue and times."""
     client = connect(address, server_key, client_key)
     try:
-        state = _ask(client, first=True)
+        state = _ask(client)
         if json_file is not None:
             _write_json(state, json_file)
         elif prometheus:
@@ -49,15 +49,13 @@ def command(
         client.close()
 
 
-def _ask(client: Client, first: bool = False) -> dict:
+def _ask(client: Client) -> dict:
     try:
         return client.status(timeout=4.0)
     except TimeoutError:
-        if first:
-            raise UserError(
-                f"No server answers at {client.address}: start it with 'python -m inference_server serve'."
-            ) from None
-        raise UserError(client.state_text) from None
+        raise UserError(
+            f"No server answers at {client.address}: start it with 'python -m inference_server serve'."
+        ) from None
     except RequestError as error:
         raise UserError(error.message) from None
 
@@ -78,9 +76,19 @@ def _watch(client: Client, state: dict) -> None:
                 until = time.monotonic() + WATCH_EVERY
                 while time.monotonic() < until:
                     client.poll(50)
-                live.update(_tables(_ask(client)), refresh=True)
+                live.update(_view(client), refresh=True)
         except KeyboardInterrupt:
             return
+
+
+def _view(client: Client) -> RenderableType:
+    """What a server does, or why it does not tell; it may come back."""
+    try:
+        return _tables(client.status(timeout=WATCH_EVERY))
+    except TimeoutError:
+        return client.state_text
+    except RequestError as error:
+        return error.message
 
 
 def _tables(state: dict) -> RenderableType:

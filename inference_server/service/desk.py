@@ -117,8 +117,10 @@ class Desk:
     def _chunk(self, session: Session, message: Message) -> Message | None:
         scene = Arguments(message.args).scene()
         upload = self._service.scenes.partial.get((session.token, scene))
-        if upload is None or upload.upload_id != message.id:
-            # The rest of an upload that was given up or begun anew.
+        if upload is None:
+            raise ProtocolError(ErrorCode.UNKNOWN_SCENE, "This half-sent scan had to make room; send it again.")
+        if upload.upload_id != message.id:
+            # The rest of an upload that was begun anew.
             return None
         chunk = Chunk.read(message)
         if chunk.index != upload.next_chunk:

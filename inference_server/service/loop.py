@@ -320,7 +320,8 @@ class Service:
             return
         self._figures_at = now + self.settings.figures_every
         try:
-            with replacing(self.settings.figures_file) as file:
+            # whatever ends in .prom is read by the monitoring
+            with replacing(self.settings.figures_file, suffix=".part") as file:
                 file.write_text(exposition(state_of(self)), encoding="utf-8")
         except UserError as error:
             # monitoring misses a beat, artists miss nothing

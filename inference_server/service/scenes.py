@@ -11,6 +11,7 @@ from multiprocessing.shared_memory import SharedMemory
 from ..wire.protocol import CHUNK_POINTS, ErrorCode, ProtocolError
 from ..wire.requests import Chunk, PutScene
 from ..wire.scene_hash import THREADS, ChunkArrays, SceneHasher
+from .handles import most_scenes
 from .settings import BYTES_PER_POINT, Settings
 from .shared import array_bytes, shared_memory_left, write_chunk
 
@@ -38,6 +39,11 @@ class StoredScene:
         return -(-self.points // CHUNK_POINTS)
 
     @property
+    def arrived(self) -> int:
+        """Bytes of its memory that are in use."""
+        return self.memory.size * self.next_chunk // self.chunks
+
+    @property
     def cost(self) -> int:
         """Bytes that it is counted with."""
         return self.points * BYTES_PER_POINT
@@ -56,6 +62,7 @@ class SceneStore:
 
     def __init__(self, settings: Settings):
         self._settings = settings
+        self._most = most_scenes()
         self._threads = ThreadPoolExecutor(THREADS, "scanpick-hash")
         self.whole: dict[str, StoredScene] = {}
         self.partial: dict[tuple[str, str], StoredScene] = {}
@@ -64,7 +71,7 @@ class SceneStore:
 
     @property
     def bytes_used(self) -> int:
-        return sum(scene.cost for scene in [*self.whole.values(), *self.partial.values()])
+        return sum(scene.cost for scene in self._all())
 
     def find(self, scene: str) -> StoredScene | None:
         """A whole scene, now used most recently."""
@@ -85,8 +92,7 @@ class SceneStore:
             upload = None
         if upload is None:
             self._check(put, client)
-            self._make_room(put.points * BYTES_PER_POINT, pinned)
-            upload = self._allocate(put)
+            upload = self._make_room(put, self._may_go(pinned))
             self.partial[key] = upload
         upload.owner, upload.upload_id, upload.used = client, upload_id, time.monotonic()
         return upload
@@ -136,11 +142,14 @@ class SceneStore:
                 self._release(self.partial.pop(key))
 
     def close(self) -> None:
-        for scene in [*self.whole.values(), *self.partial.values()]:
+        for scene in self._all():
             self._release(scene)
         self.whole.clear()
         self.partial.clear()
         self._threads.shutdown(cancel_futures=True)
+
+    def _all(self) -> list[StoredScene]:
+        return [*self.whole.values(), *self.partial.values()]
 
     def _check(self, put: PutScene, client: str) -> None:
         limit, memory = self._settings.points, self._settings.memory
@@ -163,31 +172,53 @@ class SceneStore:
                 f"This client sends {self._settings.uploads_per_client} scans already; the next one waits.",
             )
 
-    def _make_room(self, cost: int, pinned: Set[str]) -> None:
-        while self.bytes_used + cost > self._settings.memory:
-            # What is half-sent and silent can be sent again; what is whole spared somebody an upload.
-            idle = [upload for upload in self.partial.values() if time.monotonic() - upload.used > 5]
-            whole = [scene for scene in self.whole.values() if scene.hash not in pinned]
-            if idle:
-                oldest = min(idle, key=lambda upload: upload.used)
-                self._release(self.partial.pop((oldest.owner, oldest.hash)))
-            elif whole:
-                self._drop(min(whole, key=lambda scene: scene.used))
+    def _may_go(self, pinned: Set[str]) -> list[StoredScene]:
+        """Scenes that may make room, in the order in which they go.
+
+        What is half-sent and silent can be sent again; what is whole spared somebody an upload.
+        """
+        now = time.monotonic()
+        idle = [upload for upload in self.partial.values() if now - upload.used > self._settings.upload_pause]
+        whole = [scene for scene in self.whole.values() if scene.hash not in pinned]
+        return [*sorted(idle, key=lambda scene: scene.used), *sorted(whole, key=lambda scene: scene.used)]
+
+    def _make_room(self, put: PutScene, may_go: list[StoredScene]) -> StoredScene:
+        """The place for a new scene. Older ones go where that is of use, and none where it is not."""
+        cost, size = put.points * BYTES_PER_POINT, array_bytes(put.points, put.has_colors)
+        if self._memory_left() + sum(scene.memory.size for scene in self._all()) < size:
+            raise ProtocolError(ErrorCode.TOO_LARGE, _SHARED_MEMORY_FULL)
+        too_much = self.bytes_used + cost - sum(scene.cost for scene in may_go) > self._settings.memory
+        if too_much or self._memory_left() + sum(scene.memory.size for scene in may_go) < size:
+            raise ProtocolError(ErrorCode.BUSY, "The server's memory is full of scans in use; this one waits.")
+        while True:
+            fits = self.bytes_used + cost <= self._settings.memory and self._memory_left() >= size
+            if fits and len(self._all()) < self._most:
+                try:
+                    return self._allocate(put, size)
+                except OSError as error:
+                    refusal = f"The server's system has no room for this scan ({error.strerror}); it waits."
             else:
-                raise ProtocolError(ErrorCode.BUSY, "The server's memory is full of scans in use; this one waits.")
+                refusal = "The server has as many scans as it can, all in use; this one waits."
+            if not may_go:
+                raise ProtocolError(ErrorCode.BUSY, refusal)
+            self._drop(may_go.pop(0))
+
+    def _memory_left(self) -> int:
+        """Bytes of shared memory that are left when what is half-sent has come."""
+        return shared_memory_left() - sum(scene.memory.size - scene.arrived for scene in self.partial.values())
 
     def _drop(self, scene: StoredScene) -> None:
-        self._release(self.whole.pop(scene.hash))
-        self.dropped.append(scene.hash)
+        """Let a scene go, whole or half-sent."""
+        if self.partial.get((scene.owner, scene.hash)) is scene:
+            del self.partial[scene.owner, scene.hash]
+        else:
+            self.whole.pop(scene.hash)
+            self.dropped.append(scene.hash)
+        self._release(scene)
 
-    def _allocate(self, put: PutScene) -> StoredScene:
-        size = array_bytes(put.points, put.has_colors)
-        try:
-            if shared_memory_left() < size:
-                raise OSError
-            memory = SharedMemory(create=True, size=size)
-        except OSError:
-            raise ProtocolError(ErrorCode.TOO_LARGE, _SHARED_MEMORY_FULL) from None
+    def _allocate(self, put: PutScene, size: int) -> StoredScene:
+        """Raises OSError where the system has no memory, or no handle, for it."""
+        memory = SharedMemory(create=True, size=size)
         hasher = SceneHasher(put.points, put.has_colors, self._threads)
         return StoredScene(put.scene, put.points, put.has_colors, memory, hasher=hasher)
 

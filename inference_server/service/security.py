@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import zmq
@@ -115,13 +116,15 @@ class Gate:
             changed = self._clients.stat().st_mtime
             if changed == self._read_at:
                 return
-            allowed = {}
-            for file in self._clients.glob("*.key"):
-                public, _ = read_key_file(file)
-                allowed[z85.decode(public)] = file.stem
-            self._allowed, self._read_at = allowed, changed
-        except (OSError, UserError, ValueError):
+            files = list(self._clients.glob("*.key"))
+        except OSError:
+            self._allowed, self._read_at = {}, None
             return
+        self._allowed, self._read_at = {}, changed
+        for file in files:
+            with suppress(UserError, ValueError):
+                public, _ = read_key_file(file)
+                self._allowed[z85.decode(public)] = file.stem
 
     def answer(self) -> str | None:
         """Answer one question; returns the name of the client that was let in, None for one that was not."""

@@ -28,6 +28,8 @@ class Settings:
     predictor: 'module:class' that workers make; workers: one table of its keyword arguments per worker
     process.
     threads: torch threads of a worker, None for torch's own choice. keys: folder of CURVE keys or None.
+    upload_silence, upload_pause: without a chunk, until a half-sent scene is forgotten, and until it may have to make
+    room.
     figures_file: where the state is written for monitoring, in Prometheus' text format, or None.
     Times are in seconds, memory in bytes.
     """
@@ -54,6 +56,7 @@ class Settings:
     job_tries: int = 3
     client_silence: float = 60.0
     upload_silence: float = 300.0
+    upload_pause: float = 5.0
     stop_seconds: float = 10.0
     idle_exit: float | None = None
 

@@ -49,7 +49,10 @@ class WorkerSetup:
 def run_worker(setup: WorkerSetup, name: str, options: dict, threads: int | None, most_points: int) -> None:
     """Body of the process. options: the predictor's keyword arguments; most_points: prepared scenes kept, in
     points."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # what is meant for the whole group of processes: the service finishes what runs, and ends its workers itself
+    for wish in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, wish):
+            signal.signal(getattr(signal, wish), signal.SIG_IGN)
     _die_with_service()
     # Threads that spin while they wait for each other starve everything else on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

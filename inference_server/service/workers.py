@@ -71,7 +71,10 @@ class Workers:
         now = time.monotonic()
         for number in self._pauses:
             if number not in self._workers and now >= self._start_at[number]:
-                self._workers[number] = self._start(number)
+                try:
+                    self._workers[number] = self._start(number)
+                except OSError:  # no memory or handles for another process now
+                    self._pause(number)
 
     def idle_for(self, scene: str) -> Worker | None:
         """An idle worker, preferably the one that worked on this scene last."""
@@ -143,9 +146,12 @@ class Workers:
             self._pauses[worker.number] = FIRST_PAUSE
             self._start_at[worker.number] = 0.0
         else:
-            pause = self._pauses[worker.number]
-            self._start_at[worker.number] = time.monotonic() + pause
-            self._pauses[worker.number] = min(pause * 2, LONGEST_PAUSE)
+            self._pause(worker.number)
+
+    def _pause(self, number: int) -> None:
+        pause = self._pauses[number]
+        self._start_at[number] = time.monotonic() + pause
+        self._pauses[number] = min(pause * 2, LONGEST_PAUSE)
 
     def close(self) -> None:
         """Ask the workers to end, and end those that don't."""

@@ -210,6 +210,9 @@ class Client:
         deadline = time.monotonic() + timeout
         request = 0
         while time.monotonic() < deadline:
+            if request and not self._connection.connected:
+                self._answers.pop(request)
+                request = 0
             if not request and self._connection.connected:
                 request = next(self._connection.ids)
                 self._answers[request] = {}

@@ -14,8 +14,9 @@ from .protocol import ErrorCode, Message, ProtocolError, Reply, Request
 from .requests import ServerInfo, read_error
 
 PING_EVERY = 0.7
-SILENCE = 2.4
-"""Seconds without a word after which a server is lost; with the polling interval, below 3 s."""
+SILENCE, LONGEST_SILENCE = 2.4, 60.0
+"""Seconds without a word after which a server is lost; with the polling interval, below 3 s. Where it was there all the
+time, one message takes longer than that to come through: the next silence may be twice as long."""
 HELLO_TIMEOUT = 3.0
 INCOMPATIBLE_RETRY = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -50,6 +51,8 @@ class Connection:
         self._stepped = self._opened = self._heard = self._pinged = time.monotonic()
         self._retry_at = 0.0
         self._pause = FIRST_PAUSE
+        self._patience = SILENCE
+        self._silent: str | None = None  # the instance that was lost because nothing was heard of it
 
     @property
     def connected(self) -> bool:
@@ -79,7 +82,8 @@ class Connection:
                 self._drop(HELLO_TIMEOUT)
                 if self.state is ConnectionState.CONNECTING:
                     self._set(self.state, f"No server answers at {self.address}: start it, or check the address.")
-        elif now - self._heard > SILENCE:
+        elif now - self._heard > self._patience:
+            self._silent = self.server.instance
             self._lose(f"The server at {self.address} stopped answering.")
         elif now - self._pinged > PING_EVERY and self.send(Message(Request.PING, next(self.ids))):
             self._pinged = now
@@ -120,6 +124,7 @@ class Connection:
         if message.type == Reply.INFO:
             self.server = ServerInfo.read(message)
             self._pause = FIRST_PAUSE
+            self._judge_silence()
             runs = f"{self.server.device}, {self.server.model}"
             self._set(
                 ConnectionState.CONNECTED,
@@ -169,6 +174,12 @@ class Connection:
                     f"The server at {self.address} and this client don't accept each other's keys: compare them "
                     "with what the keys command printed.",
                 )
+
+    def _judge_silence(self) -> None:
+        if self._silent is not None:
+            was_there = self._silent == self.server.instance
+            self._patience = min(2 * self._patience, LONGEST_SILENCE) if was_there else SILENCE
+            self._silent = None
 
     def _lose(self, why: str) -> None:
         was_connected = self.connected

@@ -29,6 +29,7 @@ class Link:
     ):
         self._socket = context.socket(zmq.DEALER)
         self._socket.linger = 0
+        self._socket.ipv6 = True
         self._socket.reconnect_ivl = 100
         self._socket.reconnect_ivl_max = 1000
         if server_key:

@@ -150,7 +150,7 @@ def _read_header(frame: bytes | memoryview) -> dict:
     if len(frame) > MAX_HEADER_BYTES:
         raise ProtocolError(ErrorCode.TOO_LARGE, f"A header has at most {MAX_HEADER_BYTES} bytes.")
     try:
-        header = json.loads(bytes(frame).decode("utf-8"), parse_constant=_reject_constant)
+        header = json.loads(bytes(frame).decode("utf-8"), parse_constant=_reject_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise ProtocolError(ErrorCode.BAD_REQUEST, "The header is not JSON.") from None
     if not isinstance(header, dict):
@@ -160,6 +160,14 @@ def _read_header(frame: bytes | memoryview) -> dict:
 
 def _reject_constant(name: str) -> None:
     raise ValueError(name)
+
+
+def _finite(number: str) -> float:
+    """1e999 is infinity to Python, and could not be passed on."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(number)
+    return value
 
 
 def _read_message(header: dict, frames: Sequence[bytes | memoryview]) -> Message:

@@ -125,6 +125,9 @@ class Uploads:
         """The scene of a key, now the one that is worked on. Raises KeyError for one that was dropped."""
         self._last = self.find(key)
         self._last.wanted = True
+        if self._last.stage is Stage.FAILED:
+            # what refused it may be gone: the server has room again, or other limits
+            self._last.forget()
         return self._last
 
     def find(self, key: str) -> Upload:

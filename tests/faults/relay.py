@@ -12,17 +12,19 @@ PIECE = 65_536
 class Relay:
     """Listens on `address` and passes everything on to the server at `target`, through a thread of its own.
 
-    delay: seconds that every byte is under way, each direction. stalled: nothing gets through, and nobody is told.
+    delay: seconds that every byte is under way, each direction. rate: bytes a second, each direction. stalled: nothing
+    gets through, and nobody is told.
     """
 
-    def __init__(self, target: str, delay: float = 0.0):
-        self.delay, self.stalled = delay, False
+    def __init__(self, target: str, delay: float = 0.0, rate: float = float("inf")):
+        self.delay, self.rate, self.stalled = delay, rate, False
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self.address = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
         self._peers: dict[socket.socket, socket.socket] = {}
         self._under_way: dict[socket.socket, deque[tuple[float, bytes]]] = {}
+        self._free_at: dict[socket.socket, float] = {}
         self._cut = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -91,7 +93,7 @@ class Relay:
 
     def _deliver(self, selector: selectors.BaseSelector) -> None:
         for end, waiting in list(self._under_way.items()):
-            while waiting and waiting[0][0] <= time.monotonic() and not self.stalled:
+            while waiting and max(waiting[0][0], self._free_at.get(end, 0.0)) <= time.monotonic() and not self.stalled:
                 due, data = waiting.popleft()
                 try:
                     sent = end.send(data)
@@ -100,6 +102,7 @@ class Relay:
                 except OSError:
                     self._close(selector, end)
                     break
+                self._free_at[end] = time.monotonic() + sent / self.rate
                 if sent < len(data):
                     waiting.appendleft((due, data[sent:]))
                     break
@@ -109,4 +112,5 @@ class Relay:
             if side is not None and self._peers.pop(side, None) is not None:
                 selector.unregister(side)
                 del self._under_way[side]
+                self._free_at.pop(side, None)
                 side.close()

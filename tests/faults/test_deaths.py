@@ -191,6 +191,17 @@ class TestWorkerDies:
             poll_until(client, lambda: client.status()["workers_replaced"] == 1)
             answered_rightly(client, client.predict(client.put_scene(scan), "a", CLICKS, **SIZE), scan)
 
+    @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+    def test_signals_to_the_whole_group_of_processes_let_it_finish_what_runs(self, name):
+        scan = a_scan(seed=15)
+        with server() as process, connected(process.address) as client:
+            request = client.predict(client.put_scene(scan), "a", CLICKS, options={"delay": 1.0}, **SIZE)
+            poll_until(client, lambda: client.status()["workers"][0]["state"] == "busy")
+            for pid in (process.worker_pid(), process.process.pid):
+                os.kill(pid, getattr(signal, name))
+            answered_rightly(client, request, scan)
+            process.process.wait(5)
+
     def test_during_an_upload(self):
         scan = a_scan(4_000_000, seed=12)
         with server() as process, connected(process.address) as client:

@@ -46,6 +46,16 @@ class TestRelayed:
             states += [event for event in client.poll() if hasattr(event, "state")]
             assert client.state is ConnectionState.CONNECTED and not states
 
+    def test_a_network_on_which_one_message_takes_longer_than_a_silence_may_still_delivers(self, monkeypatch):
+        monkeypatch.setattr("inference_server.wire.connection.SILENCE", 0.8)
+        monkeypatch.setattr("inference_server.wire.connection.PING_EVERY", 0.2)
+        scan = a_scan(150_000, seed=6)
+        with server() as process, Relay(process.address, rate=600_000) as relay, connected(relay.address) as client:
+            request = client.predict(client.put_scene(scan), "a", CLICKS, **SIZE)
+            answered_rightly(client, request, scan)
+            losses = [event for event in client.poll() if getattr(event, "state", None) is ConnectionState.LOST]
+            assert 1 <= len(losses) <= 3, "it must be slow enough to be taken for a loss, and then be waited for"
+
     def test_silence_without_an_end_is_noticed_and_the_click_answered_after_it(self):
         scan = a_scan(seed=2)
         with server() as process, Relay(process.address) as relay, connected(relay.address) as client:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -221,12 +222,35 @@ class TestConnection:
         assert client.state is ConnectionState.DISCONNECTED and "40 characters" in client.state_text
         client.close()
 
-    def test_silence_while_nobody_polled_is_not_the_servers(self, client, monkeypatch):
+    def test_silence_while_nobody_polled_is_not_the_servers(self, running, monkeypatch):
         monkeypatch.setattr("inference_server.wire.connection.SILENCE", 1.5)
-        client.poll(100)
-        time.sleep(2.0)
-        assert not [event for event in client.poll(200) if isinstance(event, StateChanged)]
-        assert client.state is ConnectionState.CONNECTED
+        with connected(running.address) as client:
+            client.poll(100)
+            time.sleep(2.0)
+            assert not [event for event in client.poll(200) if isinstance(event, StateChanged)]
+            assert client.state is ConnectionState.CONNECTED
+
+    def test_over_ipv6(self):
+        if not has_ipv6():
+            pytest.skip("this machine has no IPv6")
+        with server(f"tcp://[::1]:{free_port()}") as process, connected(process.address) as client:
+            assert client.wait(client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE), 20).mask.any()
+
+    def test_the_state_is_asked_again_of_a_server_that_was_restarted(self):
+        with server() as process, connected(process.address) as client:
+            process.process.kill()
+            process.process.wait()
+            with server(process.address):
+                assert client.status(20)["address"] == process.address
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+            return True
+    except OSError:
+        return False
 
 
 class ScriptedServer:
@@ -374,7 +398,10 @@ class TestStrangeServers:
         assert {event.request for event in failures} == {0, request}
         assert {event.code for event in failures} == {ErrorCode.TOO_LARGE} and failures[0].message == "Thin it."
         later = client.predict(scene, "a", CLICKS, **SIZE)
-        assert later in [getattr(event, "request", None) for event in client.poll()]
+        put = script.next(client, "put_scene")
+        script.say(Message(Reply.ERROR, put.id, {"code": "too_large", "message": "Thin it all the same."}))
+        events = events_until(client, lambda event: getattr(event, "request", None) == later)
+        assert events[-1].message == "Thin it all the same."
 
     def test_a_busy_server_gets_the_scene_later(self, scripted, monkeypatch):
         monkeypatch.setattr(client_module, "RETRY_BUSY", 0.1)

@@ -90,6 +90,21 @@ def test_clients_are_let_in_and_shut_out_while_the_server_runs(guarded, keys):
     client.close()
 
 
+def test_a_damaged_key_file_changes_nothing_for_the_others(guarded, keys):
+    make_keys(keys, "carl")
+    make_keys(keys, "dora")
+    carl, dora = keys_of(keys, "carl"), keys_of(keys, "dora")
+    (keys / "clients" / "half.key").write_text("half a cop")
+    (keys / "clients" / "carl.key").unlink()
+    with connected(guarded.address, **dora):
+        pass
+    client = Client(guarded.address, **carl)
+    for _ in range(100):
+        client.poll(20)
+    assert client.state is not ConnectionState.CONNECTED
+    client.close()
+
+
 def test_keys_are_made_once_and_secrets_are_the_owners_alone(tmp_path):
     file, is_new = make_keys(tmp_path, "server")
     before = file.read_text()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from light_server import connected, free_port, stop
+from light_server import connected, free_port, server, stop
 
 from inference_server.data.scans import Scan, write_ply
 from inference_server.predictor import Predictor
@@ -164,6 +165,34 @@ def test_status_on_the_screen_and_as_json(served, environment, tmp_path):
     assert figures.returncode == 0 and "\nscanpick_ready 1\n" in figures.stdout
     state = json.loads((tmp_path / "state.json").read_text())
     assert state["ready"] and state["workers"][0]["state"] == "idle"
+
+
+def test_status_watched_goes_on_over_a_restart(environment):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with server(address), connected(address):
+        command = [sys.executable, "-m", "inference_server", "status", "--watch", "--address", address]
+        watching = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
+        time.sleep(3.0)
+    time.sleep(2.5)
+    with server(address), connected(address):
+        time.sleep(3.0)
+        assert watching.poll() is None
+    watching.send_signal(signal.SIGINT)
+    shown, _ = watching.communicate(timeout=10)
+    assert watching.returncode == 0 and "sphere" in shown
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_server_whose_output_goes_to_a_full_disk_serves_all_the_same(environment):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "inference_server", "serve", "--address", address, "--device", "cpu"]
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen([*command, "--threads", "1"], cwd=REPOSITORY, env=environment, stdout=full)
+    try:
+        with connected(address) as client:
+            assert client.status()["ready"] and process.poll() is None
+    finally:
+        stop(process)
 
 
 def test_a_second_server_is_refused_with_a_sentence(served, environment):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ from light_server import LightServer, a_scan, connected, free_port, server, sphe
 from test_protocol import mutations, recorded
 
 from inference_server.service.log import ServiceLog
+from inference_server.service.scenes import SceneStore
+from inference_server.service.settings import Settings
 from inference_server.service.state import exposition
 from inference_server.wire.client import Client, ConnectionState, MaskReady, RequestError
 from inference_server.wire.protocol import (
@@ -129,7 +132,7 @@ def may_mount() -> bool:
 class TestScenes:
     @pytest.mark.skipif(not may_mount(), reason="shared memory of its own needs Linux and root")
     def test_full_shared_memory_is_said_and_harms_nobody(self):
-        """Two scans are announced that both fit, but not together."""
+        """It has room for one of two scans; then somebody else takes that."""
         small = 'mount -t tmpfs -o size=2m tmpfs /dev/shm && exec "$@"'
         service = start_server(inside=("unshare", "--mount", "sh", "-c", small, "sh"))
         scans = [a_scan(2 * CHUNK_POINTS - 10_000, seed=seed) for seed in (61, 62)]
@@ -138,16 +141,20 @@ class TestScenes:
             Raw(service.address, "first" * 6) as first,
             Raw(service.address, "second" * 5) as second,
         ):
-            both = [(first, scans[0]), (second, scans[1])]
-            for client, scan in both:
-                assert client.ask(PutScene(scene_hash(scan), len(scan), False).message(2)).type == Reply.SCENE
-            for client, scan in both:
-                assert client.ask(chunk(scan, 0).message(2)).type == Reply.SCENE
-            code, sentence = second.refusal(chunk(scans[1], 1).message(2))
+            code, sentence = first.refusal(PutScene("0" * 64, 200_000, False).message(2))
             assert code is ErrorCode.TOO_LARGE and "--shm-size" in sentence
-            assert first.ask(chunk(scans[0], 1).message(2)).args["ready"]
-            answer = first.ask(predict(scans[0]).message(3))
-            assert (read_mask(answer, len(scans[0]))[0] == sphere(scans[0], CLICKS)[0]).all()
+            assert first.ask(PutScene(scene_hash(scans[0]), len(scans[0]), False).message(2)).type == Reply.SCENE
+            assert first.ask(chunk(scans[0], 0).message(2)).type == Reply.SCENE
+            code, sentence = second.refusal(PutScene(scene_hash(scans[1]), len(scans[1]), False).message(2))
+            assert code is ErrorCode.BUSY and "waits" in sentence
+            other = Path(f"/proc/{service.process.pid}/root/dev/shm/other")
+            other.write_bytes(bytes(900_000))
+            code, sentence = first.refusal(chunk(scans[0], 1).message(2))
+            assert code is ErrorCode.TOO_LARGE and "--shm-size" in sentence
+            other.unlink()
+            assert second.put(scans[1]).args["ready"]
+            answer = second.ask(predict(scans[1]).message(3))
+            assert (read_mask(answer, len(scans[1]))[0] == sphere(scans[1], CLICKS)[0]).all()
         stop(service.process)
 
     def test_an_upload_goes_on_where_it_stopped(self, running):
@@ -203,15 +210,73 @@ class TestScenes:
             colored = Chunk(put.scene, 0, scan[:CHUNK_POINTS], np.zeros((CHUNK_POINTS, 3), np.uint8))
             assert client.refusal(colored.message(3))[0] is ErrorCode.BAD_REQUEST
 
-    def test_chunks_of_an_upload_that_is_no_more_are_dropped(self, running):
+    def test_chunks_of_an_upload_that_is_no_more_are_not_kept(self, running):
         scan = a_scan(2 * CHUNK_POINTS, seed=26)
         put = PutScene(scene_hash(scan), len(scan), False)
         with Raw(running.address, "gone" * 8) as client:
             client.ask(put.message(2))
             client.say(Message(Request.DROP_SCENE, 3, {"scene": put.scene}))
-            client.say(chunk(scan, 0).message(2))
-            assert client.ask(Message(Request.PING, 9)).type == Reply.PONG
+            assert client.refusal(chunk(scan, 0).message(2))[0] is ErrorCode.UNKNOWN_SCENE
             assert client.ask(put.message(4)).args["next"] == 0
+
+    def test_a_half_sent_scene_that_had_to_make_room_is_sent_again(self):
+        scans = [a_scan(1_500_000, seed=seed) for seed in (27, 28)]
+        settings = {"memory": 2_000_000 * 48, "upload_pause": 0.1}
+        with server(**settings) as process, connected(process.address) as slow, connected(process.address) as quick:
+            scene = slow.put_scene(scans[0])
+            request = slow.predict(scene, "a", CLICKS, **SIZE)
+            while not 0.2 < slow.upload_progress(scene) < 0.8:
+                slow.poll(1)
+            time.sleep(0.3)
+            answer = quick.wait(quick.predict(quick.put_scene(scans[1]), "a", CLICKS, **SIZE), 30)
+            assert (answer.mask == sphere(scans[1], CLICKS)[0]).all()
+            assert (slow.wait(request, 30).mask == sphere(scans[0], CLICKS)[0]).all()
+
+    def test_no_scene_goes_for_one_that_finds_no_place_all_the_same(self):
+        store = SceneStore(Settings(memory=100 * 48))
+        try:
+            for number, points in enumerate((40, 40)):
+                scan = a_scan(points, seed=number)
+                upload = store.begin(PutScene(scene_hash(scan), points, False), "anna", number, set())
+                assert store.write(upload, chunk(scan, 0))
+            in_use = next(iter(store.whole))
+            with pytest.raises(ProtocolError, match="full of scans in use"):
+                store.begin(PutScene("0" * 64, 90, False), "bert", 1, {in_use})
+            assert len(store.whole) == 2 and not store.dropped
+            store.begin(PutScene("0" * 64, 60, False), "bert", 1, {in_use})
+            assert list(store.whole) == [in_use] and len(store.dropped) == 1
+        finally:
+            store.close()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+    def test_scenes_beyond_the_systems_handles_make_the_oldest_go(self):
+        few = 'ulimit -n 128 && exec "$@"'
+        service = start_server(inside=("sh", "-c", few, "sh"), scenes_per_client=500)
+        scans = [a_scan(10, seed=seed) for seed in range(80)]
+        try:
+            with connected(service.address), Raw(service.address, "handles" * 4) as client:
+                for number, scan in enumerate(scans):
+                    answer = client.put(scan, number + 2)
+                    assert answer.args.get("ready"), answer
+                with connected(service.address) as other:  # there are handles left for others
+                    assert len(other.status()["scenes"]) == 16
+                    os.kill(other.status()["workers"][0]["process"], signal.SIGKILL)
+                    answer = client.ask(predict(scans[-1]).message(100))
+                    while answer.type == Reply.INFO:  # the next worker is there
+                        answer = client.answer()
+                    assert (read_mask(answer, 10)[0] == sphere(scans[-1], CLICKS)[0]).all()
+        finally:
+            stop(service.process)
+
+    def test_a_scan_that_was_refused_is_taken_when_there_is_a_place(self):
+        with server(scenes_per_client=2) as process, connected(process.address) as client:
+            scenes = [client.put_scene(a_scan(seed=seed)) for seed in (0, 1, 2)]
+            requests = [client.predict(scene, "a", CLICKS, **SIZE) for scene in scenes]
+            assert client.wait(requests[0], 20).mask.any() and client.wait(requests[1], 20).mask.any()
+            with pytest.raises(RequestError, match="close one that is done"):
+                client.wait(requests[2], 20)
+            client.drop_scene(scenes[0])
+            assert client.wait(client.predict(scenes[2], "a", CLICKS, **SIZE), 20).mask.any()
 
     def test_too_many_points_are_refused_before_they_are_sent(self, limited):
         with Raw(limited.address) as client:
@@ -465,6 +530,17 @@ class TestRefusals:
             assert not client.socket.poll(300)
         with connected(running.address) as client:
             assert client.status()["ready"]
+
+    @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+    def test_a_number_beyond_all_measure_is_no_json(self, running, number):
+        scan = a_scan(seed=50)
+        with Raw(running.address, "beyond" * 4) as client:
+            client.put(scan)
+            header, *arrays = encode(predict(scan, options={"delay": 0.125}).message(5))
+            client.socket.send_multipart([header.replace(b"0.125", number.encode()), *arrays])
+            code, sentence = read_error(client.answer())
+            assert code is ErrorCode.BAD_REQUEST and "not JSON" in sentence
+            assert client.ask(predict(scan).message(6)).type == Reply.MASK
 
     def test_many_frames_are_refused_without_being_kept(self, running):
         with Raw(running.address) as client:
