@@ -74,13 +74,14 @@ def sight_of(scene: Scene, clicks: Sequence[Click], region: Region, scores: Tens
     xyz, dense = region.points.xyz[inside], float(region.counts[inside].float().mean())
     extent = float((xyz.amax(0) - xyz.amin(0)).max()) + TRAINED_VOXEL
     finer = FINER if steps_before(clicks) else FIRST_FINER
-    share = next((share for largest, share in finer if extent < largest and dense * share**2 >= DENSE), None)
-    if share is None or share * scene.voxel_size < FINEST:
+    fitting = (share for largest, share in finer if extent < largest and dense * share**2 >= DENSE)
+    share = next((share for share in fitting if share * scene.voxel_size >= FINEST), None)
+    if share is None:
         return None
     first = next(click for click in clicks if click.positive)
     box = box_around(scene, np.array([first.position]), CLOSE_REGION * share + 2 * SLACK, margin=0, step=0)
     points = sum(int(scene.starts[stop] - scene.starts[start]) for start, stop in scene.runs_inside(box))
-    return Sight(box, share) if points <= MOST_POINTS else None
+    return Sight(box, share) if 0 < points <= MOST_POINTS else None
 
 
 def clicks_in_sight(scene: Scene, sight: Sight, clicks: Sequence[Click]) -> list[Click] | None:

@@ -37,7 +37,7 @@ def measure(model: nn.Module, examples: Iterable[Example]) -> dict[str, Tensor]:
                 total[name] = total.get(name, 0) + value.grad.abs()
                 value.grad = None
     count = sum(value.numel() for value in total.values())
-    mean = sum(float(value.double().sum()) for value in total.values()) / max(count, 1)
+    mean = sum(float(value.cpu().double().sum()) for value in total.values()) / max(count, 1)
     return {name: value / mean for name, value in total.items()}
 
 

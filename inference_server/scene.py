@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from .errors import UserError
 from .interpolation import Interpolation
 from .minimum_cut import CutGraph
-from .models.points import Points
+from .models.points import Points, distances
 from .recent import RecentlyUsed
 from .refinement import surface_graph
 from .sparse.kernel_maps import neighbour_table
@@ -99,7 +99,9 @@ class Scene:
         self.voxel_size = voxel_size
         self.key = object()
         """What its regions are known by."""
-        self.origin = np.floor(low / (voxel_size * TILE)) * (voxel_size * TILE)
+        tile = voxel_size * TILE
+        self.origin = np.floor(low / tile) * tile
+        self.origin -= (self.origin > low) * tile  # by rounding
         """(3,) float64: what was taken off the positions, a whole number of tiles."""
         keys = _VoxelKeys(self.origin, high, voxel_size)
         self.order, self.starts, voxel_keys = keys.sort(positions)
@@ -285,7 +287,7 @@ class Region:
         graph = coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(len(on), len(on)))
         part = torch.from_numpy(connected_components(graph, directed=False)[1])
         part = part[links.cell_of].to(mask.device)
-        near = (torch.cdist(at, self.points.xyz) < 2.2 * TRAINED_VOXEL * links.factor).any(0)
+        near = (distances(at, self.points.xyz) < 2.2 * TRAINED_VOXEL * links.factor).any(0)
         touched = torch.unique(part[near & mask])
         return mask & torch.isin(part, touched) if len(touched) else mask
 

@@ -135,12 +135,15 @@ class Segmenter:
         inside = sight and clicks_in_sight(scene, sight, clicks)
         if not inside:
             return look, seen
-        closeup = self._closeup(scene, sight)
-        clock.lap("region")
-        told = before and before.closer(sight, closeup.voxels)
-        # the part ends where it was cut, not where the scan does
-        box = box_around(closeup.scene, places(inside)[0], CLOSE_REGION, CLOSE_MARGIN, step=0)
-        close, close_scores = self._answer(closeup.scene, inside, box, told, adapting, timing)
+        try:
+            closeup = self._closeup(scene, sight)
+            clock.lap("region")
+            told = before and before.closer(sight, closeup.voxels)
+            # the part ends where it was cut, not where the scan does
+            box = box_around(closeup.scene, places(inside)[0], CLOSE_REGION, CLOSE_MARGIN, step=0)
+            close, close_scores = self._answer(closeup.scene, inside, box, told, adapting, timing)
+        except UserError:  # too little is there, such as one finer voxel or none around a click
+            return look, seen
         clock = Clock(timing)
         both = close.to_points(close_scores)
         rows = torch.from_numpy(region.rows_of(closeup.ranks[close.indices])).to(both.device)
@@ -213,6 +216,8 @@ class Segmenter:
         box = box_around(scene, positions[-1:], LEARNT_REGION, LEARNT_REGION / 2)
         inside = scene.is_inside(box, positions)
         near = [click for click, is_inside in zip(clicks, inside, strict=True) if is_inside]
+        if not near:  # the newest one is beside the scan
+            return {}
         example = self._example(scene.region(box, self._device), near, before)
         return follow_clicks(self.model, example, adapting.importance, adapting.config)
 

@@ -117,9 +117,7 @@ def read_scan(path: str | Path, report: Report = silent) -> Scan:
 def build_scan(raw: RawScan, name: str, source: str | None = None) -> Scan:
     """Check and convert a parser's arrays into a Scan; `source` names the file in errors (default `name`)."""
     source = source or name
-    positions = np.asarray(raw.positions)
-    if positions.ndim != 2 or positions.shape[1] != 3:
-        raise UserError(f"{source} has positions of shape {positions.shape}; x, y and z are needed.")
+    positions = _numbers(raw.positions, 3, "positions", source)
     if not len(positions):
         raise UserError(f"{source} has no vertices.")
     bad = np.flatnonzero(~np.isfinite(positions).all(1))
@@ -130,7 +128,7 @@ def build_scan(raw: RawScan, name: str, source: str | None = None) -> Scan:
         )
     positions, offset = split_offset(positions)
     if raw.offset is not None:
-        offset = offset + np.asarray(raw.offset, np.float64)
+        offset = offset + _numbers(np.atleast_2d(raw.offset), 3, "an offset", source)[0].astype(np.float64)
     count = len(positions)
     scan = Scan(
         positions=positions,
@@ -142,7 +140,7 @@ def build_scan(raw: RawScan, name: str, source: str | None = None) -> Scan:
         offset=offset,
         palette={int(key): tuple(int(c) for c in color) for key, color in raw.palette.items()},
         overlaps=_pairs(raw.overlaps, count, source),
-        faces=raw.faces,
+        faces=None if raw.faces is None else _numbers(raw.faces, 3, "faces", source),
     )
     for label in ("colors", "instance", "semantic"):
         values = getattr(scan, label)
@@ -151,10 +149,20 @@ def build_scan(raw: RawScan, name: str, source: str | None = None) -> Scan:
     return scan
 
 
+def _numbers(array: np.ndarray, width: int, what: str, source: str) -> np.ndarray:
+    """An array as numbers (N, width). Raises UserError where it is none."""
+    array = np.asarray(array)
+    if array.ndim != 2 or array.shape[1] != width or array.dtype.kind not in "buif":
+        raise UserError(
+            f"{source} has {what} of shape {array.shape} and type {array.dtype}; N x {width} numbers are needed."
+        )
+    return array
+
+
 def _pairs(overlaps: np.ndarray | None, count: int, source: str) -> np.ndarray | None:
     if overlaps is None or not len(overlaps):
         return None
-    pairs = np.asarray(overlaps).reshape(-1, 2).astype(np.int64)
+    pairs = _numbers(overlaps, 2, "overlaps", source).astype(np.int64)
     if pairs.min() < 0 or pairs[:, 0].max() >= count:
         raise UserError(f"{source} has overlaps at vertices that it does not have: the file is damaged.")
     return pairs
@@ -175,7 +183,8 @@ def byte_colors(colors: np.ndarray | None, source: str) -> np.ndarray | None:
     """Colours (N, 3) as uint8: bytes as they are, 16-bit ones scaled, floats 0..1 (or 0..255 if above 1)."""
     if colors is None:
         return None
-    colors = np.asarray(colors)[:, :3]
+    colors = np.asarray(colors)
+    colors = _numbers(colors[:, :3] if colors.ndim == 2 else colors, 3, "colours", source)
     if colors.dtype == np.uint8:
         return np.ascontiguousarray(colors)
     if not np.isfinite(colors).all():

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -178,8 +179,12 @@ def _run(
     progress: Progress,
 ) -> list[ObjectResult]:
     """Results of the whole plan in its order: those from before, and what is still to be done."""
-    wanted = [(task.source.name, identity) for task in plan.tasks for identity, _ in task.objects]
-    done = {(result.scene, result.object): result for result in before}
+    names = {(task.source.name, identity): name for task in plan.tasks for identity, name in task.objects}
+    done = {
+        key: replace(result, class_name=names[key])
+        for result in before
+        if (key := (result.scene, result.object)) in names
+    }
     todo = []
     for task in plan.tasks:
         left = tuple(pair for pair in task.objects if (task.source.name, pair[0]) not in done)
@@ -196,7 +201,7 @@ def _run(
                 append_result(out, result)
             done[result.scene, result.object] = result
             progress.advance(bar)
-    return [done[key] for key in wanted]
+    return [done[key] for key in names]
 
 
 def _draw_worst(out: Path, plan: Plan, results: list[ObjectResult], settings: Settings, console: Console) -> None:

@@ -59,7 +59,7 @@ def average_precision(scenes: Sequence[tuple[Sequence[int], Sequence[Proposal]]]
             finders = [
                 i for i, p in enumerate(proposals) if i not in used and p.overlaps.get(identity, 0.0) > threshold
             ]
-            used.update(finders)
+            used.update(finders[:1])  # the others may find another object, below an IoU of 0.5
             found = sorted((proposals[i].confidence for i in finders), reverse=True)
             missed += not found
             right += [True, *[False] * (len(found) - 1)] if found else []

@@ -20,6 +20,21 @@ class SceneSource:
     path: Path
     name: str
 
+    @property
+    def size(self) -> int:
+        """Bytes of its files together."""
+        return sum(file.stat().st_size for file in self._files())
+
+    @property
+    def changed(self) -> int:
+        """When one of its files was changed last, in nanoseconds."""
+        return max((file.stat().st_mtime_ns for file in self._files()), default=0)
+
+    def _files(self) -> list[Path]:
+        if self.path.is_file():
+            return [self.path]
+        return [file for file in self.path.rglob("*") if file.is_file()]
+
     def load(self) -> Scan:
         """Read it; the scan takes this source's name. Raises UserError."""
         scan = read_scan(self.path) if self.kind == "file" else DATASETS[self.kind].read(self.path)

@@ -26,7 +26,7 @@ def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) ->
     or cannot be written.
     """
     path = folder / SETTINGS
-    scenes = {source.name: [str(source.path), source.path.stat().st_size] for source in sources}
+    scenes = {source.name: [str(source.path), source.size, source.changed] for source in sources}
     if not path.exists():
         write_text(path, json.dumps({"settings": settings.to_json(), "scenes": scenes}, indent=2) + "\n")
         return []
@@ -47,8 +47,8 @@ def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) ->
     for name in scenes.keys() & known.keys():
         if scenes[name] != known[name]:
             raise UserError(
-                f"{folder} holds results of another scan called {name} "
-                f"({known[name][0]}, {known[name][1]} bytes): give another --out, or delete that folder."
+                f"{folder} holds results of another scan called {name}, or of what {known[name][0]} was before it "
+                "was changed: give another --out, or delete that folder."
             )
     write_text(path, json.dumps({"settings": before, "scenes": known | scenes}, indent=2) + "\n")
     return read_results(folder)

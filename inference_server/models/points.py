@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -25,3 +26,11 @@ class Points:
         if key not in self._prepared:
             self._prepared[key] = prepare(self)
         return self._prepared[key]
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Distances (K, V) between places (K, 3) and (V, 3) in metres.
+
+    Not as torch likes to, by |a|^2 + |b|^2 - 2ab: far from the origin that is centimetres off in float32.
+    """
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")

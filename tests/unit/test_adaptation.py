@@ -206,6 +206,10 @@ class TestPredictor:
         clicks = [*self.CLICKS, Click(tuple(map(float, room[0][10])), True, 10)]
         assert self.probabilities(room, clicks=clicks, adapt=True)[10] == 255
 
+    def test_a_newest_click_beside_the_scan_is_answered(self, room):
+        clicks = [self.CLICKS[0], Click((3.6, 1.0, 0.2), False)]
+        assert np.array_equal(self.probabilities(room, clicks, adapt=True), self.probabilities(room, clicks))
+
     def test_in_bfloat16_the_learnt_weights_keep_float32(self, room):
         predictor = Predictor(device="cpu", dtype="bfloat16")
         scene = predictor.prepare(*room)

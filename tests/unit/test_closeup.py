@@ -6,11 +6,12 @@ import torch
 from test_predictor import NearestClick, click, plane
 
 from inference_server.boxes import box_around
-from inference_server.closeup import FINER, FIRST_FINER, Closeup, Sight, clicks_in_sight, sight_of
+from inference_server.closeup import FINER, FINEST, FIRST_FINER, Closeup, Sight, clicks_in_sight, sight_of
 from inference_server.models.checkpoints import save_weights
 from inference_server.models.registry import ModelConfig, register
 from inference_server.predictor import Predictor
 from inference_server.scene import RegionCache, Scene, TileBox
+from inference_server.wire.protocol import Click
 
 CPU = torch.device("cpu")
 MIDDLE = np.array([4.0, 4.0, 0.0])
@@ -75,6 +76,13 @@ def test_voxels_get_no_finer_than_what_networks_know(monkeypatch):
     assert sight_of(scene, two, region, disc) is None
     monkeypatch.setattr("inference_server.closeup.FINEST", 0.001)
     assert sight_of(scene, two, region, disc) is not None
+
+
+def test_where_the_finest_voxels_would_be_too_fine_the_next_ones_are_taken():
+    positions, scene = a_plane(points=640_000, voxel_size=0.03)
+    two = clicks_at(positions, (4, 4, True), (4.2, 4, False))
+    assert FINER[0][1] * 0.03 < FINEST < FINER[1][1] * 0.03
+    assert sight_of_disc(scene, 0.1, two).share == FINER[1][1]
 
 
 def test_clicks_that_follow_share_a_sight():
@@ -142,6 +150,28 @@ def test_both_looks_have_their_say(small_sphere):
     away = np.linalg.norm(positions - np.float32(one[0].position), axis=1)
     assert mask[away < 0.06].all() and not mask[away > 0.14].any()
     assert 0.08 < away[mask].max() < 0.13
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.004])
+def test_what_is_one_voxel_even_closer_keeps_its_first_answer(small_sphere, spread):
+    positions, colors = plane(width=4.0, points=40_000)
+    alone = np.array([8.0, 2.0, 1.0]) + np.linspace(0, spread, 20)[:, None]
+    positions = np.concatenate([positions, alone]).astype(np.float32)
+    predictor = Predictor(small_sphere, "cpu")
+    predictor.set_scene(positions, np.concatenate([colors, np.full((20, 3), 90, np.uint8)]))
+    mask = predictor.predict([click(positions, 40_000)]).mask
+    assert mask[40_000:].all() and not mask[:40_000].any()
+
+
+def test_around_a_first_click_into_a_hole_of_the_scan_there_is_nothing_to_see():
+    positions, colors = plane(width=8.0, points=160_000)
+    outside = np.abs(positions[:, :2] - 4).max(1) > 1.8
+    scene = Scene(positions[outside], colors[outside], 0.05)
+    region = scene.region(box_around(scene, MIDDLE[None]), CPU)
+    away = torch.linalg.norm(region.points.xyz - region.locate(np.array([[6.0, 4.0, 0.0]])), dim=1)
+    scores = torch.where(away < 0.1, 4.0, -4.0)
+    assert sight_of(scene, [Click((6.0, 4.0, 0.0), True)], region, scores) is not None
+    assert sight_of(scene, [Click((4.0, 4.0, 0.0), True)], region, scores) is None
 
 
 def test_an_answer_depends_on_the_clicks_alone(small_sphere):

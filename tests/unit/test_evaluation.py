@@ -4,13 +4,14 @@ import csv
 import json
 import resource
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from inference_server.__main__ import app
-from inference_server.data.scans import Scan, write_ply
+from inference_server.data.scans import Scan, read_scan, write_ply
 from inference_server.errors import UserError
 from inference_server.evaluation.classes import ClassList, read_classes
 from inference_server.evaluation.objects import (
@@ -301,6 +302,28 @@ def test_another_scan_of_the_same_name_is_refused(scan_file, tmp_path):
     other.write_bytes(scan_file.read_bytes())
     with pytest.raises(UserError, match="another scan called room"):
         evaluate(other, "--clicks", 2, "--out", out)
+
+
+def test_a_scan_that_was_changed_is_refused(scan_file, tmp_path):
+    evaluate(scan_file, "--clicks", 2, "--out", tmp_path / "out")
+    content = bytearray(scan_file.read_bytes())
+    content[-4:] = (2).to_bytes(4, "little")  # another label, the same size
+    scan_file.write_bytes(content)
+    with pytest.raises(UserError, match="before it was changed"):
+        evaluate(scan_file, "--clicks", 2, "--out", tmp_path / "out")
+
+
+def test_a_rerun_with_class_names_gives_them_to_what_was_done_before(scan_file, tmp_path):
+    classes = tmp_path / "classes.json"
+    classes.write_text(json.dumps({"seen": ["crate"], "names": {"5": "crate"}}))
+    scan = replace(read_scan(scan_file), names={})
+    scan.semantic = np.where(scan.instance == 1, 5, 6).astype(np.int32)
+    write_ply(scan_file, scan)
+    out = tmp_path / "out"
+    evaluate(scan_file, "--clicks", 2, "--out", out)
+    evaluate(scan_file, "--clicks", 2, "--out", out, "--classes", classes)
+    groups = json.loads((out / "summary.json").read_text())["groups"]
+    assert groups["seen"]["objects"] == 1 and groups["unseen"]["objects"] == 2
 
 
 def test_two_jobs_give_what_one_gives(scan_file, tmp_path):

@@ -67,6 +67,15 @@ class TestKeptAnswers:
             kept.put((name,), answer(0, [0.0] * 100))
         assert kept.get(("a",))
 
+    def test_what_is_kept_no_longer_counts_no_longer(self):
+        kept = RecentlyUsed(most_bytes=2 * answer(0, [0.0] * 100).bytes)
+        for name in "abc":
+            kept.put((name,), answer(0, [0.0] * 100))
+            kept.pop((name,))
+        for name in "de":
+            kept.put((name,), answer(0, [0.0] * 100))
+        assert kept.get(("d",)) and kept.get(("e",))
+
 
 class TestSteps:
     def test_each_step_has_those_before_it(self):

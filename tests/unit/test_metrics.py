@@ -95,6 +95,14 @@ def test_a_proposal_may_find_another_object_than_the_one_it_was_clicked_for():
     assert average_precision([scene], 0.5) == pytest.approx(0.5)
 
 
+def test_a_double_of_one_object_may_find_another():
+    # both proposals meet object 1 with more than a quarter; the second one is what finds object 2
+    scene = ([1, 2], proposals((0.9, {1: 0.6}), (0.8, {1: 0.3, 2: 0.4})))
+    # scores .9 (1), .8 (double of 1), .8 (2): recall 1, .5, 0 at precision 2/3, 1, 1; central steps .25, .5, .25
+    assert average_precision([scene], 0.25) == pytest.approx(0.25 * 2 / 3 + 0.5 + 0.25)
+    assert average_precision([scene], 0.5) == pytest.approx(0.25 + 0.25)
+
+
 def test_scenes_are_ranked_together():
     one, two = ([1], proposals((0.9, {1: 0.9}))), ([1], proposals((0.95, {1: 0.1})))
     # scores .95 false, .9 right, one missed

@@ -157,6 +157,25 @@ def test_npz_of_the_simulated_rooms(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "arrays",
+    [
+        {"colors": np.zeros(4, np.uint8)},
+        {"colors": np.uint8(3)},
+        {"colors": np.zeros((4, 2), np.uint8)},
+        {"colors": np.full((4, 3), "red")},
+        {"positions": np.full((4, 3), "here")},
+        {"offset": np.zeros(2)},
+        {"overlaps": np.zeros(3, np.int64)},
+        {"faces": np.zeros((1, 2), np.int32)},
+    ],
+)
+def test_arrays_that_are_none_of_a_scan_are_a_sentence(tmp_path, arrays):
+    np.savez(tmp_path / "odd.npz", **{"positions": POSITIONS} | arrays)
+    with pytest.raises(UserError, match="odd.npz has .* numbers are needed"):
+        read_scan(tmp_path / "odd.npz")
+
+
+@pytest.mark.parametrize(
     "name, content, colors, instance",
     [
         ("plain.xyz", "0 0 0\n1 0 0\n", None, None),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from inference_server.errors import UserError
+from inference_server.models.points import distances
 from inference_server.scene import TILE, RegionCache, Scene, TileBox
 
 CPU = torch.device("cpu")
@@ -91,6 +92,19 @@ def test_coordinates_of_a_million_metres_keep_their_millimetres():
     near_scene, far_scene = Scene(positions.astype(np.float64), None, 0.05), Scene(far, None, 0.05)
     assert abs(len(near_scene.cells) - len(far_scene.cells)) < 25
     np.testing.assert_allclose(far_scene.points + far_scene.origin, far[far_scene.order], atol=2e-4)
+
+
+def test_no_point_lies_below_the_origin_however_that_is_rounded():
+    grid = np.stack(np.meshgrid(np.arange(40), np.arange(40), np.arange(40)), -1).reshape(-1, 3) * 0.05 + 0.025
+    grid[0] = 0.0  # the lowest coordinates
+    for offset in (13.6, 500_000.8, 0.7, 27.2):
+        assert len(Scene(grid + offset, None, 0.05).cells) == len(np.unique(np.floor(grid / 0.05), axis=0))
+
+
+def test_distances_are_exact_far_from_the_origin():
+    places = torch.tensor([[0.0, 0.0, 300.0]]) + 0.05 * torch.rand(200, 3, generator=torch.Generator().manual_seed(0))
+    exact = torch.linalg.norm(places[:, None].double() - places[None].double(), dim=2)
+    assert torch.allclose(distances(places, places).double(), exact, atol=1e-6)
 
 
 @pytest.mark.parametrize(
