@@ -18,7 +18,7 @@ from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .models.inputs import ClickTensors, encode_inputs
-from .models.points import Points, distances
+from .models.points import Points, nearest
 from .scene import TRAINED_VOXEL
 
 
@@ -69,7 +69,7 @@ class Example:
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """The clicked voxels (K,) int64, each once, and their labels (K,) float32: the later click wins."""
-        voxels = distances(self.clicks.xyz, self.points.xyz).argmin(1).tolist()
+        voxels = nearest(self.clicks.xyz, self.points.xyz).tolist()
         last = dict(zip(voxels, self.clicks.positive.float().tolist(), strict=True))
         device = self.points.xyz.device
         return torch.tensor(list(last), device=device), torch.tensor(list(last.values()), device=device)

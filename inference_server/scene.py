@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from .errors import UserError
 from .interpolation import Interpolation
 from .minimum_cut import CutGraph
-from .models.points import Points, distances
+from .models.points import Points
 from .recent import RecentlyUsed
 from .refinement import surface_graph
 from .sparse.kernel_maps import neighbour_table
@@ -287,7 +287,10 @@ class Region:
         graph = coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(len(on), len(on)))
         part = torch.from_numpy(connected_components(graph, directed=False)[1])
         part = part[links.cell_of].to(mask.device)
-        near = (distances(at, self.points.xyz) < 2.2 * TRAINED_VOXEL * links.factor).any(0)
+        reach = 2.2 * TRAINED_VOXEL * links.factor
+        near = torch.zeros_like(mask)
+        for place in at:
+            near |= (self.points.xyz - place).square().sum(1) < reach**2
         touched = torch.unique(part[near & mask])
         return mask & torch.isin(part, touched) if len(touched) else mask
 

@@ -43,6 +43,8 @@ _WIDTHS = {
     "click_plane": 4,
     "previous": 2,
 }
+CLICKS_AT_ONCE = 64
+"""Clicks whose distances from all points are in memory together."""
 _COLOUR_GROUPS = ("rgb", "click_colour")
 _REACHES = (0.3, 1.2)
 _HEIGHT = 0.5
@@ -149,12 +151,28 @@ def _sign_channels(
     at = clicks.xyz[clicks.positive == positive].to(xyz.dtype)
     if not len(at):
         return {group: xyz.new_zeros(len(xyz), _WIDTHS[group] // 2) for group in groups}
+    parts = [_block_channels(groups, xyz, rgb, block, voxel_size, normals) for block in at.split(CLICKS_AT_ONCE)]
+    channels, distance = parts[0]
+    for other, farther in parts[1:]:
+        nearer, distance = farther < distance, torch.minimum(distance, farther)
+        for group in groups:
+            if group == "click_height":  # that of the nearest click
+                channels[group] = torch.where(nearer, other[group], channels[group])
+            else:
+                channels[group] = torch.maximum(channels[group], other[group])
+    return channels
+
+
+def _block_channels(
+    groups: list[str], xyz: Tensor, rgb: Tensor | None, at: Tensor, voxel_size: float, normals: Tensor | None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The click channels (N, C) of clicks (K, 3) of one sign, and the distance (N, 1) of the nearest."""
     delta = xyz.unsqueeze(1) - at.unsqueeze(0)
     inside = (delta.abs() <= CUBE_HALF_EDGE * voxel_size * (1 + 1e-4)).all(2)
     channels = {"click_cubes": inside.any(1, keepdim=True).to(xyz.dtype)}
+    distances = delta.square().sum(2).sqrt()
+    distance, nearest = distances.min(1, keepdim=True)
     if "click_distance" in groups:
-        distances = delta.square().sum(2).sqrt()
-        distance, nearest = distances.min(1, keepdim=True)
         channels["click_distance"] = torch.cat([torch.exp(-distance / reach) for reach in _REACHES], 1)
         height = delta[:, :, 2].gather(1, nearest)
         channels["click_height"] = torch.tanh(height / _HEIGHT)
@@ -166,7 +184,7 @@ def _sign_channels(
             channels["click_colour"] = torch.exp(-torch.cdist(rgb, under).amin(1, keepdim=True) / _COLOUR)
         if "click_plane" in groups:
             channels["click_plane"] = _plane_channels(delta, distances, normals)
-    return channels
+    return channels, distance
 
 
 def _previous_channels(previous: Tensor | None, xyz: Tensor) -> Tensor:

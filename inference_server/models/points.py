@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_AT_ONCE = 256
+"""Places whose distances from all others are in memory together."""
+
 
 class Points:
     """Positions of one region, or of several in a batch.
@@ -28,9 +31,10 @@ class Points:
         return self._prepared[key]
 
 
-def distances(a: Tensor, b: Tensor) -> Tensor:
-    """Distances (K, V) between places (K, 3) and (V, 3) in metres.
+def nearest(a: Tensor, b: Tensor) -> Tensor:
+    """(K,) int64: which of the places b (V, 3) is nearest to each of a (K, 3).
 
-    Not as torch likes to, by |a|^2 + |b|^2 - 2ab: far from the origin that is centimetres off in float32.
+    Not by |a|^2 + |b|^2 - 2ab, as torch likes to: far from the origin that is centimetres off in float32.
     """
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    exact = "donot_use_mm_for_euclid_dist"
+    return torch.cat([torch.cdist(part, b, compute_mode=exact).argmin(1) for part in a.split(_AT_ONCE)])

@@ -89,3 +89,14 @@ def test_the_last_answer_is_told_as_a_mask_and_how_sure_it_was():
 
 def test_without_a_last_answer_nothing_is_told():
     assert not encoded((0.5, 0.5, 0.025, True), inputs="rgb-feedback")["previous"].any()
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_many_clicks_say_the_same_a_few_at_a_time(inputs, monkeypatch):
+    chosen = XYZ[torch.randperm(len(XYZ), generator=torch.Generator().manual_seed(0))[:30]]
+    clicks = [(*place, number % 3 > 0) for number, place in enumerate(chosen.tolist())]
+    rgb = torch.rand(len(XYZ), 3, generator=torch.Generator().manual_seed(1))
+    at_once = encoded(*clicks, inputs=inputs, rgb=rgb)
+    monkeypatch.setattr("inference_server.models.inputs.CLICKS_AT_ONCE", 7)
+    for group, channels in encoded(*clicks, inputs=inputs, rgb=rgb).items():
+        torch.testing.assert_close(channels, at_once[group], atol=1e-4, rtol=0)
