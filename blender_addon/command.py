@@ -51,6 +51,7 @@ def _export(options: argparse.Namespace) -> list[Path]:
         what = f"no scan “{options.scan}” with objects" if options.scan is not None else "no scan with objects"
         raise files.ExportError(f"There is {what} in {options.file}.")
     written: list[Path] = []
+    taken: set[str] = set()
     for obj in scans:
         if obj.mode != "OBJECT":
             with bpy.context.temp_override(object=obj, active_object=obj):
@@ -61,7 +62,7 @@ def _export(options: argparse.Namespace) -> list[Path]:
             written.append(path)
         else:
             written += files.export_objects(
-                obj, options.out, options.format, options.pattern, options.at_origin, options.rest
+                obj, options.out, options.format, options.pattern, options.at_origin, options.rest, taken
             )
     return written
 

@@ -41,6 +41,12 @@ def _obj(path: str) -> None:
 
 
 def _ply(path: str) -> None:
+    mesh = bpy.context.view_layer.objects.active.data
+    for attribute in mesh.attributes:
+        if re.search(r"\s", attribute.name):
+            attribute.name = re.sub(r"\s", "_", attribute.name)  # a PLY's header ends names at a space
+            mesh.update()
+    bpy.context.view_layer.update()
     bpy.ops.wm.ply_export(
         filepath=path, export_selected_objects=True, export_colors="SRGB", export_attributes=True, export_uv=True
     )
@@ -93,6 +99,7 @@ def export_objects(
     pattern: str = DEFAULT_PATTERN,
     at_origin: bool = False,
     rest: bool = False,
+    taken: set[str] | None = None,
 ) -> list[Path]:
     """Write every object of the scan `obj` to a file of its own; empty objects are passed over.
 
@@ -101,18 +108,25 @@ def export_objects(
         pattern: file name without ending; {scan}, {object} and {number} are replaced.
         at_origin: place each object with its bottom centre at the origin of its file, else where it is in the scan.
         rest: write what belongs to no object as well.
+        taken: file names, lower case without ending, that are not to be used; those of this scan are added.
     Raises:
         ExportError with a sentence; files written before stay.
     """
     written = []
-    for step in export_steps(obj, folder, format, pattern, at_origin, rest):
+    for step in export_steps(obj, folder, format, pattern, at_origin, rest, taken):
         if step is not None and step[1] is not None:
             written.append(step[1])
     return written
 
 
 def export_steps(
-    obj: bpy.types.Object, folder: str | Path, format: str, pattern: str, at_origin: bool, rest: bool
+    obj: bpy.types.Object,
+    folder: str | Path,
+    format: str,
+    pattern: str,
+    at_origin: bool,
+    rest: bool,
+    taken: set[str] | None = None,
 ) -> Iterator[tuple[float, Path | None] | None]:
     """`export_objects` in steps: yields the share that is done and the step's file or None; None while it reads."""
     if obj.mode != "OBJECT":
@@ -123,7 +137,7 @@ def export_steps(
     parts = parts_of(geometry, rest)
     if not parts:
         raise ExportError("There is no object to export: click one out first.")
-    taken: set[str] = set()
+    taken = set() if taken is None else taken
     names = {p.number: file_name(pattern, obj.name, p.name, p.number, taken) for p in parts}
     view_layer = bpy.context.view_layer
     selected, active = list(bpy.context.selected_objects), view_layer.objects.active

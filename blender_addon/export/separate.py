@@ -75,7 +75,7 @@ def separate(
             continue
         mesh = build(source, chosen, part.name)
         obj = bpy.data.objects.new(part.name, mesh)
-        obj.matrix_world = geometry.obj.matrix_world.copy()
+        _put(obj, geometry.obj.matrix_world)
         set_offset(obj, offset_of(geometry.obj))
         collection.objects.link(obj)
         if origin == BOTTOM:
@@ -88,6 +88,14 @@ def _by_label(labels: np.ndarray) -> dict[int, np.ndarray]:
     order = np.argsort(labels, kind="stable")
     values, starts = np.unique(labels[order], return_index=True)
     return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True)) if len(values) else {}
+
+
+def _put(obj: bpy.types.Object, world: Matrix) -> None:
+    """Place an object; what location, rotation and scale can't say goes into its points."""
+    obj.matrix_world = without_shear = Matrix.LocRotScale(*world.decompose())
+    shear = without_shear.inverted_safe() @ world
+    if not np.allclose(shear, np.eye(4), atol=1e-5):
+        obj.data.transform(shear)
 
 
 def to_bottom(obj: bpy.types.Object) -> None:

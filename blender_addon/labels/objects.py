@@ -37,9 +37,7 @@ def labels_of_objects(geometry: Geometry) -> Iterator[Labels | None]:
 
 def _put_overlapping(labels: Labels, members: list[tuple[int, np.ndarray]]) -> None:
     """Labels of objects that may share vertices: number and sorted vertices of each, in the order of the list."""
-    labels.instance[:] = masks.NONE
-    for number, inside in reversed(members):
-        labels.instance[inside] = number
+    labels.instance[:] = masks.topmost(len(labels.instance), members)
     pairs = [np.empty((0, 2), dtype=np.int64)]
     for number, inside in members:
         below = inside[labels.instance[inside] != number]
@@ -99,7 +97,7 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     members = labels.members()
     if not members:
         raise LabelError("There are no labels: every vertex is unlabelled.")
-    noticed = _noticed(geometry)
+    noticed = session.noticed_now(geometry)
     on_record = masks.read_instance(geometry)
     before = application.instance_with_edits(on_record, noticed)
     changes: list[journal.Change] = [*noticed.changes]
@@ -135,16 +133,6 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     edits.activate(geometry, numbers[next(iter(members))])
     session.groups_read[geometry.data.session_uid] = watch.version(geometry.data.session_uid)
     return kept
-
-
-def _noticed(geometry: Geometry) -> application.Noticed:
-    """What the artist did to the masks by hand, read at once."""
-    reading = session.noticing(geometry)
-    while True:
-        try:
-            next(reading)
-        except StopIteration as end:
-            return end.value
 
 
 def _numbers(labels: list[int], state: ScanState) -> dict[int, int]:

@@ -1,6 +1,7 @@
 """Operators that bring objects out of the scan: as Blender objects and as files."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
@@ -97,6 +98,7 @@ class SCANPICK_OT_export_objects(_WithObjects, bpy.types.Operator):
     def steps(self, context: bpy.types.Context) -> Iterator[float | None]:
         self._files = []
         folder = bpy.path.abspath(self.directory)
+        self._older = {path.name for path in Path(folder).glob("*")}
         obj = scan_object(context)
         share = 0.0
         for step in files.export_steps(obj, folder, self.format, self.pattern, self.at_origin, self.rest):
@@ -106,7 +108,9 @@ class SCANPICK_OT_export_objects(_WithObjects, bpy.types.Operator):
             yield share
 
     def finished(self, context: bpy.types.Context) -> set[str]:
-        self.report({"INFO"}, f"{len(self._files)} files were written to {bpy.path.abspath(self.directory)}")
+        text = f"{len(self._files)} files were written to {bpy.path.abspath(self.directory)}"
+        replaced = sum(path.name in self._older for path in self._files)
+        self.report({"INFO"}, f"{text}, {replaced} of them over older ones" if replaced else text)
         return {"FINISHED"}
 
 

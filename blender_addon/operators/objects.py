@@ -43,6 +43,7 @@ class SCANPICK_OT_object_delete(OnChosenObject, bpy.types.Operator):
             return fail(self, geometry.data, f"“{known.name}” is locked: unlock it to delete it.")
         for pending in session.pending.of_object(geometry.data.session_uid, known.number):
             session.cancel(pending)
+        session.settle(geometry)
         edits.delete(geometry, known.number)
         redraw()
         return {"FINISHED"}
@@ -56,6 +57,7 @@ class SCANPICK_OT_object_duplicate(OnChosenObject, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)
+        session.settle(geometry)
         edits.duplicate(geometry, known.number)
         self.report({"INFO"}, "The copy shares its vertices with the original, so Allow Overlap is now on")
         redraw()
@@ -85,6 +87,7 @@ class SCANPICK_OT_object_merge(OnChosenObject, bpy.types.Operator):
         for each in (known, other):
             if each.locked:
                 return fail(self, geometry.data, f"“{each.name}” is locked: unlock it to merge it.")
+        session.settle(geometry)
         edits.merge(geometry, known.number, [other.number])
         redraw()
         return {"FINISHED"}
@@ -100,6 +103,7 @@ class SCANPICK_OT_object_move(OnChosenObject, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)
+        session.settle(geometry)
         edits.move(geometry, known.number, -1 if self.direction == "UP" else 1)
         redraw()
         return {"FINISHED"}

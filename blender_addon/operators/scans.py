@@ -43,7 +43,8 @@ class _Import(InSteps):
         offset = files.offset_of(obj)
         if offset.any():
             x, y, z = offset
-            text += f"; it was moved to the origin by ({x:,.0f}, {y:,.0f}, {z:,.0f}) m, which exports undo"
+            text += f"; it was moved to the origin by ({x:,.0f}, {y:,.0f}, {z:,.0f}) m"
+            text += ", which Export Labels undoes; exported objects stay there"
         session.notice(NO_SCAN, "INFO", "")
         session.notice(obj.data.session_uid, "INFO", text + ".")
         self.report({"INFO"}, text)

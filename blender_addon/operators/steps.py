@@ -63,6 +63,13 @@ class InSteps:
         except TROUBLES as error:
             self._end(context)
             return self._failed(context, error)
+        except ReferenceError:  # undo or another mode took away what was being read
+            self._end(context)
+            changed = "The scan changed in the meantime, so nothing was done: do it again."
+            return self._failed(context, ApplicationError(changed))
+        except BaseException:
+            self._end(context)
+            raise
         if share is not None:
             context.window_manager.progress_update(share * 100)
             context.workspace.status_text_set(f"Scanpick: {share:.0%}   Esc: Cancel")

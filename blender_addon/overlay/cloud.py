@@ -5,7 +5,7 @@ import gpu
 import numpy as np
 
 from ..scan.colors import read_colors
-from ..scan.geometry import Geometry, coordinates, hidden_vertices
+from ..scan.geometry import Geometry, coordinates, hidden_vertices, triangle_count
 from ..scan.masks import read_instance
 
 MAX_POINTS = 4_000_000
@@ -40,6 +40,7 @@ class Cloud:
         """Whether positions and colours are still those on the graphics card; labels are told by others."""
         colors = read_colors(geometry.data, textures=False).values
         same = (colors is None) == (self._colors is None) and (colors is None or np.array_equal(colors, self._colors))
+        same = same and triangle_count(geometry.data) == (0 if self._triangles is None else len(self._triangles))
         return same and np.array_equal(coordinates(geometry.data), self.raw, equal_nan=True)
 
     def look_for_hidden(self, geometry: Geometry) -> None:

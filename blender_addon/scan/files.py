@@ -82,7 +82,10 @@ def file_positions(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
 
 def place(obj: bpy.types.Object, context: bpy.types.Context) -> None:
     """Link a new object where the artist works and make it the active, only selected one."""
-    context.collection.objects.link(obj)
+    try:
+        context.collection.objects.link(obj)
+    except RuntimeError:  # a collection of another file
+        context.scene.collection.objects.link(obj)
     for other in context.selected_objects:
         other.select_set(False)
     context.view_layer.objects.active = obj

@@ -166,6 +166,11 @@ def _spread_indices(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, max(count - 1, 0), min(count, REVISION_SAMPLES)).astype(np.int64))
 
 
+def triangle_count(data: bpy.types.Mesh | bpy.types.PointCloud) -> int:
+    """Triangles that the faces fall into, without making them."""
+    return len(data.loops) - 2 * len(data.polygons) if isinstance(data, bpy.types.Mesh) else 0
+
+
 def coordinates(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray:
     """Positions (N, 3) float32 in the data's own coordinates; not for a mesh being edited (use a snapshot)."""
     count = len(data.vertices) if isinstance(data, bpy.types.Mesh) else len(data.points)

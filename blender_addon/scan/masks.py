@@ -72,6 +72,20 @@ def read_members(geometry: Geometry, names: Iterable[str]) -> Iterator[dict[str,
     yield found
 
 
+def members_now(geometry: Geometry, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The sorted indices of the vertices in each of these masks, read at once."""
+    *_, found = read_members(geometry, names)
+    return found
+
+
+def topmost(count: int, members: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+    """`instance`, int32 (count,), of objects that may share vertices: number and vertices of each, top one first."""
+    instance = np.full(count, NONE, dtype=np.int32)
+    for number, inside in reversed(list(members)):
+        instance[inside] = number
+    return instance
+
+
 def _read_plain(geometry: Geometry, start: int, end: int, vertices: list[int], groups: list[int]) -> None:
     for index, vertex in enumerate(geometry.data.vertices[start:end], start):
         for element in vertex.groups:

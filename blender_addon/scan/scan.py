@@ -8,7 +8,7 @@ import numpy as np
 
 from . import colors, sampling, voxels
 from .blocks import blocks
-from .geometry import Geometry, coordinates, same_bits
+from .geometry import Geometry, coordinates, same_bits, triangle_count
 
 
 class ScanError(Exception):
@@ -127,6 +127,7 @@ def read(
         raw = coordinates(data)
         same = known is not None and unchanged(known, geometry, raw, scene)
         wanted = voxel_size or (known.proposal.voxel_size if same else 0.0)
+        same = same and triangle_count(data) == (0 if known.triangles is None else len(known.triangles))
         same = same and (known.triangles is None or wanted == known.sampled_for)
         if same and trusted:
             return known

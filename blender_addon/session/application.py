@@ -94,6 +94,7 @@ def noticed_edits(geometry: Geometry, state: ScanState) -> Iterator[Noticed | No
             added &= ~overlapped  # there, `instance` tells only the topmost object
         if added.any() or removed.any():
             noticed.changes.append(_edit(known.number, added, removed))
+        yield None
     yield noticed
 
 
@@ -228,9 +229,28 @@ def mask_of(geometry: Geometry, number: int, noticed: Noticed) -> np.ndarray:
     """bool (N,): the object's mask now."""
     state = journal.preview(journal.state(geometry), noticed.changes)
     before = instance_with_edits(masks.read_instance(geometry), noticed)
-    if state.get(number) is None:
+    known, members = state.get(number), _all_members(geometry, state)
+    if known is None:
         return np.zeros(geometry.count, dtype=bool)
-    return _members(geometry, state.get(number).name, before == number, state)
+    return before == number if members is None else _as_mask(members[known.name], geometry.count)
+
+
+@watch.own
+def write_noticed(geometry: Geometry, noticed: Noticed) -> None:
+    """Write down what the artist did by hand. The caller pushes the undo step."""
+    if not noticed.changes and not noticed.cleared:
+        return
+    on_record = masks.read_instance(geometry)
+    state = journal.preview(journal.state(geometry), noticed.changes)
+    members = _all_members(geometry, state)
+    if members is None:
+        after = instance_with_edits(on_record, noticed)
+    else:
+        after = masks.topmost(geometry.count, [(o.number, members[o.name]) for o in state.objects])
+    masks.apply(geometry, _taken(on_record, noticed, state), on_record, after)
+    journal.write(geometry, noticed.changes)
+    geometry.changed()
+    edits.refresh_list(geometry, after)
 
 
 def _obeyed(inside: np.ndarray, known: ObjectState, predicted: np.ndarray | None) -> np.ndarray:
@@ -270,7 +290,8 @@ def _plan(
         raise ApplicationError("The object was deleted while its mask was on the way; nothing was changed.")
     on_record = masks.read_instance(geometry)
     before = instance_with_edits(on_record, noticed)
-    inside = _members(geometry, known.name, before == number, state)
+    members = _all_members(geometry, state)
+    inside = before == number if members is None else _as_mask(members[known.name], geometry.count)
     wanted = decide(inside, known)
     protected = _protected(geometry, before, state, number)
     held_back = 0
@@ -278,10 +299,14 @@ def _plan(
         held_back = int((wanted & protected & ~inside).sum())
         wanted = np.where(protected, inside, wanted)
     added, removed = np.flatnonzero(wanted & ~inside), np.flatnonzero(inside & ~wanted)
-    after = _instance_after(before, added, removed, number, state)
+    if members is None:
+        after = _instance_after(before, added, removed, number)
+    else:
+        members[known.name] = np.flatnonzero(wanted)
+        after = masks.topmost(geometry.count, [(o.number, members[o.name]) for o in state.objects])
     differences = [masks.Difference(known.name, added, removed)]
     if not state.overlap:
-        differences += _losses(before, added, state)
+        differences += _losses(before, added, state) + _taken(on_record, noticed, state)
     result = Result(int(wanted.sum()), len(added), len(removed), held_back)
     return _Plan(number, inside, wanted, on_record, after, differences, result)
 
@@ -296,13 +321,15 @@ def _write(geometry: Geometry, plan: _Plan, changes: list[journal.Change]) -> No
             edits.activate(geometry, plan.number)
 
 
-def _members(geometry: Geometry, name: str, owned: np.ndarray, state: ScanState) -> np.ndarray:
-    """bool (N,): the object's mask now. Where objects overlap, `instance` does not tell all of it."""
-    if not state.overlap:
-        return owned
-    *_, found = masks.read_members(geometry, [name])
-    inside = np.zeros(geometry.count, dtype=bool)
-    inside[found[name]] = True
+def _all_members(geometry: Geometry, state: ScanState) -> dict[str, np.ndarray] | None:
+    """The vertices of every object, by name, where objects may overlap: `instance` does not tell all of them. None
+    where it does."""
+    return masks.members_now(geometry, [o.name for o in state.objects]) if state.overlap else None
+
+
+def _as_mask(vertices: np.ndarray, count: int) -> np.ndarray:
+    inside = np.zeros(count, dtype=bool)
+    inside[vertices] = True
     return inside
 
 
@@ -319,17 +346,23 @@ def _protected(geometry: Geometry, before: np.ndarray, state: ScanState, number:
     return protected
 
 
-def _instance_after(
-    before: np.ndarray, added: np.ndarray, removed: np.ndarray, number: int, state: ScanState
-) -> np.ndarray:
+def _instance_after(before: np.ndarray, added: np.ndarray, removed: np.ndarray, number: int) -> np.ndarray:
     after = before.copy()
     after[removed[before[removed] == number]] = masks.NONE
-    if state.overlap:
-        rank = {o.number: place for place, o in enumerate(state.objects)}
-        below = [n for n, place in rank.items() if place > rank[number]]
-        added = added[np.isin(before[added], [masks.NONE, *below])]
     after[added] = number
     return after
+
+
+def _taken(on_record: np.ndarray, noticed: Noticed, state: ScanState) -> list[masks.Difference]:
+    """What objects lose to hand edits of others, as a vertex belongs to one object; nothing where they may overlap."""
+    if state.overlap:
+        return []
+    lost = []
+    for kind, number, data in noticed.changes:
+        if kind == "edit":
+            added = vertex_set.unpack(data["add"])
+            lost += _losses(on_record, added[on_record[added] != number], state)
+    return lost
 
 
 def _losses(before: np.ndarray, added: np.ndarray, state: ScanState) -> list[masks.Difference]:

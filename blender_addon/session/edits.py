@@ -4,7 +4,7 @@ Each function writes to the journal and the masks and leaves the undo step to it
 and a click's step are pushed differently.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bpy
@@ -27,6 +27,8 @@ PALETTE = (
     (0.45, 0.30, 0.20),
     (0.50, 0.80, 0.95),
 )
+
+_NOTHING = np.empty(0, dtype=np.int64)
 
 _syncing = False
 
@@ -122,8 +124,24 @@ def scan_setting_changed(scan: bpy.types.PropertyGroup, field: str) -> None:
     geometry = Geometry(obj)
     if geometry.count:
         value = getattr(scan, field)
+        if field == "overlap" and not value:
+            _part(geometry)
         journal.write(geometry, [("scan", -1, {field: round(value, 6) if field == "voxel_size" else value})])
         geometry.changed()
+
+
+def _part(geometry: Geometry) -> None:
+    """Where objects share vertices, let the upper one of the list keep them."""
+    objects = journal.state(geometry).objects
+    members = masks.members_now(geometry, [known.name for known in objects])
+    before = masks.read_instance(geometry)
+    after = masks.topmost(geometry.count, [(known.number, members[known.name]) for known in objects])
+    lost = [
+        masks.Difference(known.name, _NOTHING, inside[after[inside] != known.number])
+        for known in objects
+        if len(inside := members[known.name])
+    ]
+    masks.apply(geometry, lost, before, after)
 
 
 def refresh_list(geometry: Geometry, instance: np.ndarray | None = None) -> None:
@@ -223,10 +241,13 @@ def create(geometry: Geometry, name: str = "") -> int:
 @watch.own
 def delete(geometry: Geometry, number: int) -> None:
     """Remove an object with its mask; its vertices belong to nobody afterwards."""
-    known = journal.state(geometry).get(number)
+    state = journal.state(geometry)
+    known = state.get(number)
     before = masks.read_instance(geometry)
-    after = before.copy()
-    after[before == number] = masks.NONE
+    if state.overlap:
+        after = _shown_of(geometry, [o for o in state.objects if o.number != number])
+    else:
+        after = np.where(before == number, masks.NONE, before)
     masks.remove_mask(geometry, known.name)
     masks.apply(geometry, [], before, after)
     journal.write(geometry, [("delete", number, {})])
@@ -241,30 +262,45 @@ def merge(geometry: Geometry, into: int, numbers: list[int]) -> None:
     target = state.get(into)
     parts = [state.get(n) for n in numbers if n != into]
     before = masks.read_instance(geometry)
-    after = before.copy()
-    after[np.isin(before, [p.number for p in parts])] = into
+    numbers = [p.number for p in parts]
+    whole = np.isin(before, [into, *numbers])
+    if state.overlap:
+        members = masks.members_now(geometry, [p.name for p in (target, *parts)])
+        whole[np.concatenate(list(members.values()))] = True
+        added = np.setdiff1d(np.flatnonzero(whole), members[target.name], assume_unique=True)
+    else:
+        added = np.flatnonzero(whole & (before != into))
     # a click that said "not this one" about a vertex of the whole contradicts the merge
     drop = [
         action.entry
         for known in (target, *parts)
         for action in known.actions
-        if isinstance(action, Press) and not action.positive and _touches(action, after, into)
+        if isinstance(action, Press) and not action.positive and _touches(action, whole)
     ]
     for part in parts:
         masks.remove_mask(geometry, part.name)
-    added = np.flatnonzero((after == into) & (before != into))
+    if state.overlap:
+        left = [o for o in state.objects if o.number not in numbers]
+        after = _shown_of(geometry, left, {into: np.flatnonzero(whole)})
+    else:
+        after = np.where(whole, np.int32(into), before)
     masks.apply(geometry, [masks.Difference(target.name, added, _NOTHING)], before, after)
-    journal.write(geometry, [("merge", into, {"from": [p.number for p in parts], "drop": drop})])
+    journal.write(geometry, [("merge", into, {"from": numbers, "drop": drop})])
     geometry.changed()
     refresh_list(geometry, after)
 
 
-_NOTHING = np.empty(0, dtype=np.int64)
+def _touches(press: Press, mask: np.ndarray) -> bool:
+    return press.vertices == len(mask) and bool(mask[vertex_set.unpack(press.pins)].any())
 
 
-def _touches(press: Press, instance: np.ndarray, number: int) -> bool:
-    pins = vertex_set.unpack(press.pins)
-    return press.vertices == len(instance) and bool((instance[pins] == number).any())
+def _shown_of(
+    geometry: Geometry, objects: Sequence[ObjectState], known: Mapping[int, np.ndarray] | None = None
+) -> np.ndarray:
+    """`instance` of objects that may share vertices, in this order; known: vertices of some of them by number."""
+    members = masks.members_now(geometry, [o.name for o in objects])
+    given = known or {}
+    return masks.topmost(geometry.count, [(o.number, given.get(o.number, members[o.name])) for o in objects])
 
 
 @watch.own
@@ -276,6 +312,8 @@ def duplicate(geometry: Geometry, number: int) -> int:
     at = next(i for i, o in enumerate(state.objects) if o.number == number) + 1
     before = masks.read_instance(geometry)
     members = np.flatnonzero(before == number)
+    if state.overlap:
+        members = masks.members_now(geometry, [known.name])[known.name]
     masks.apply(geometry, [masks.Difference(change[2]["name"], members, _NOTHING)], before, before)
     data = {**change[2], "of": number, "at": at}
     journal.write(geometry, [("scan", -1, {"overlap": True}), ("copy", change[1], data)])
@@ -288,12 +326,15 @@ def duplicate(geometry: Geometry, number: int) -> int:
 @watch.own
 def move(geometry: Geometry, number: int, step: int) -> None:
     """Move an object up (-1) or down (+1) in the list; the top wins where objects overlap."""
-    order = [o.number for o in journal.state(geometry).objects]
-    position = order.index(number)
+    state = journal.state(geometry)
+    objects = list(state.objects)
+    position = objects.index(state.get(number))
     other = position + step
-    if 0 <= other < len(order):
-        order[position], order[other] = order[other], order[position]
-        journal.write(geometry, [("order", -1, {"order": order})])
+    if 0 <= other < len(objects):
+        objects[position], objects[other] = objects[other], objects[position]
+        if state.overlap:
+            masks.apply(geometry, [], masks.read_instance(geometry), _shown_of(geometry, objects))
+        journal.write(geometry, [("order", -1, {"order": [o.number for o in objects]})])
         geometry.changed()
         refresh_list(geometry)
 

@@ -1,5 +1,7 @@
 """Blender's events: undo, redo, load, save, changes of the data; and the timer that polls."""
 
+import traceback
+
 import bpy
 from bpy.app.handlers import persistent
 
@@ -79,7 +81,11 @@ _said = ""  # about the server, at the last tick
 
 def _tick() -> float:
     global _said
-    busy = session.pump()
+    try:
+        busy = session.pump()
+    except Exception:  # Blender ends a timer that raises, and nothing would be heard any more
+        traceback.print_exc()
+        return INTERVAL_IDLE
     before, _said = _said, session.connection.text
     if session.pending.items or _said != before:
         redraw()  # rings spread around the clicks that wait
@@ -119,3 +125,4 @@ def unregister() -> None:
         handlers = getattr(bpy.app.handlers, name)
         if handler in handlers:
             handlers.remove(handler)
+    seeing.forget_all()

@@ -4,6 +4,7 @@
 """
 
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from .background import in_background
 from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
 from .state import EMPTY, ObjectState, ScanState
 
+MOST_TRIES = 20  # to read a scan under an artist who changes modes and undoes meanwhile
 BUDGET = 0.02  # seconds of one pump() for reading groups; a frame at 50 Hz
 
 
@@ -52,6 +54,16 @@ class _Known:
 
 
 @dataclass
+class _Job:
+    """An answer on its way into the scan, in steps."""
+
+    pending: Pending
+    event: MaskReady
+    steps: Iterator[None]
+    tries: int = 0
+
+
+@dataclass
 class Session:
     """Everything of this Blender that is not in the file."""
 
@@ -63,7 +75,7 @@ class Session:
     redo_due: int = 0
     _known: dict[int, _Known] = field(default_factory=dict)
     _client_of_keys: object = None
-    _jobs: list[tuple[Pending, Iterator[None]]] = field(default_factory=list)
+    _jobs: list["_Job"] = field(default_factory=list)
 
     # Clicking
 
@@ -203,7 +215,7 @@ class Session:
         pending = self.pending.by_request(event.request)
         if pending is not None:
             pending.progress = Progress.ARRIVED
-            self._jobs.append((pending, self._apply(pending, event)))
+            self._jobs.append(_Job(pending, event, self._apply(pending, event)))
 
     def _failed(self, event: RequestFailed) -> None:
         pending = self.pending.by_request(event.request)
@@ -238,16 +250,30 @@ class Session:
         """Go on with the first answer for up to a frame's time."""
         until = time.perf_counter() + BUDGET
         while self._jobs and time.perf_counter() < until:
-            pending, job = self._jobs[0]
+            job = self._jobs[0]
             try:
-                if pending not in self.pending.items:
+                if job.pending not in self.pending.items:
                     raise StopIteration
-                next(job)
+                next(job.steps)
             except StopIteration:
                 self._jobs.pop(0)
             except ApplicationError as error:
                 self._jobs.pop(0)
-                self._drop(pending, str(error))
+                self._drop(job.pending, str(error))
+            except ReferenceError as error:
+                # undo, or another mode, took away what was being read: it is read afresh
+                job.tries += 1
+                job.steps = self._apply(job.pending, job.event)
+                if job.tries > MOST_TRIES:
+                    self._jobs.pop(0)
+                    self._give_up(job.pending, error)
+            except Exception as error:
+                self._jobs.pop(0)
+                self._give_up(job.pending, error)
+
+    def _give_up(self, pending: Pending, error: Exception) -> None:
+        traceback.print_exception(error)
+        self._drop(pending, f"The mask could not be put into the scan ({error}): click again.")
 
     def _drop(self, pending: Pending, sentence: str) -> None:
         for gone in self.pending.of_object(pending.data_uid, pending.number):
@@ -302,6 +328,22 @@ class Session:
             else:
                 noticed = found
         return noticed
+
+    def noticed_now(self, geometry: Geometry) -> Noticed:
+        """What the artist did to the masks by hand, read at once."""
+        reading = self.noticing(geometry)
+        while True:
+            try:
+                next(reading)
+            except StopIteration as end:
+                return end.value
+
+    def settle(self, geometry: Geometry) -> None:
+        """Write down what the artist did to the masks by hand, before objects as a whole are changed."""
+        uid = geometry.data.session_uid
+        noticed = self.noticed_now(geometry)
+        application.write_noticed(geometry, noticed)
+        self.groups_read[uid] = watch.version(uid)
 
     def _previewed(self, geometry: Geometry, pending: Pending) -> ObjectState:
         """The object as it will be with this press. Raises ApplicationError where it is gone."""

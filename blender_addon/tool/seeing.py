@@ -8,7 +8,7 @@ from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_
 from mathutils import Matrix, Vector
 from mathutils.bvhtree import BVHTree
 
-from ..scan.geometry import coordinates
+from ..scan.geometry import coordinates, triangle_count
 from ..session import watch
 from .picking import Projection, View, near
 
@@ -32,6 +32,7 @@ class _Shape:
     axes: np.ndarray  # float32 (3, M), of every `step`-th vertex
     step: int
     tree: BVHTree | None
+    faces: tuple  # what the tree was made of, in short
     projections: dict[int, Projection]
     version: tuple
 
@@ -48,17 +49,22 @@ def _shape(obj: bpy.types.Object) -> _Shape:
     version = watch.version(obj.data.session_uid)
     if known is not None and known.version == version:
         return known
-    raw = coordinates(obj.data)
-    if known is not None and np.array_equal(raw, known.raw, equal_nan=True):
+    raw, faces = coordinates(obj.data), _faces(obj)
+    if known is not None and known.faces == faces and np.array_equal(raw, known.raw, equal_nan=True):
         known.version = version
         return known
     tree = None
     if obj.type == "MESH" and len(obj.data.polygons):
         tree = BVHTree.FromObject(obj, bpy.context.evaluated_depsgraph_get())
     step = max(1, -(-len(raw) // HOVER_LIMIT))
-    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, tree, {}, version)
+    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, tree, faces, {}, version)
     _shapes[obj.data.session_uid] = shape
     return shape
+
+
+def _faces(obj: bpy.types.Object) -> tuple:
+    modifiers = tuple((modifier.name, modifier.type) for modifier in obj.modifiers if modifier.show_viewport)
+    return triangle_count(obj.data), modifiers
 
 
 def view_of(region: bpy.types.Region, region_3d: bpy.types.RegionView3D, obj: bpy.types.Object) -> View:
@@ -87,7 +93,7 @@ def sight(
     """
     shape = _shape(obj)
     if shape.tree is not None:
-        return _hit(obj, shape, region, region_3d, mouse)
+        return _hit(obj, shape, region, region_3d, mouse, exact)
     view = view_of(region, region_3d, obj)
     radius = point_size / 2 + 0.5
     if exact and shape.step > 1:
@@ -113,6 +119,7 @@ def _hit(
     region: bpy.types.Region,
     region_3d: bpy.types.RegionView3D,
     mouse: tuple[float, float],
+    exact: bool,
 ) -> Sight | None:
     to_local: Matrix = obj.matrix_world.inverted_safe()
     origin = region_2d_to_origin_3d(region, region_3d, mouse)
@@ -124,7 +131,7 @@ def _hit(
         if place is None:
             return None
         if not _clipped(region_3d, obj.matrix_world @ place):
-            return Sight(_nearest(shape, place), (place.x, place.y, place.z))
+            return Sight(_nearest(shape, place, exact), (place.x, place.y, place.z))
         start = place + ray * max(1e-5, place.length * 1e-6)
     return None
 
@@ -135,7 +142,8 @@ def _clipped(region_3d: bpy.types.RegionView3D, world: Vector) -> bool:
     return any(Vector(p[:3]).dot(world) + p[3] <= 0 for p in list(region_3d.clip_planes)[:4])
 
 
-def _nearest(shape: _Shape, place: Vector) -> int:
-    """The vertex nearest to a place on a face."""
-    squared = sum((axis - np.float32(c)) ** 2 for axis, c in zip(shape.axes, place, strict=True))
-    return int(np.nanargmin(squared)) * shape.step
+def _nearest(shape: _Shape, place: Vector, exact: bool) -> int:
+    """The vertex nearest to a place on a face, of all or of every `step`-th."""
+    axes, step = (shape.raw.T, 1) if exact else (shape.axes, shape.step)
+    squared = sum((axis - np.float32(c)) ** 2 for axis, c in zip(axes, place, strict=True))
+    return int(np.nanargmin(squared)) * step

@@ -117,6 +117,37 @@ def test_every_object_becomes_a_file_that_comes_back(blender, module, tmp_path, 
         assert count == len(LEFT) + on_shared_faces
 
 
+def test_attributes_with_spaces_in_their_names_are_no_reason_to_fail(blender, module, tmp_path):
+    scan = labelled(blender, module, False, {"left": LEFT})
+    scan.data.attributes.new("Scan angle", "FLOAT", "POINT")
+    (path,) = module("export.files").export_objects(scan, tmp_path, "PLY")
+    assert b"property float Scan_angle\n" in path.read_bytes() and "Scan angle" in scan.data.attributes
+
+
+@pytest.mark.parametrize("origin", ["KEEP", "BOTTOM"])
+def test_a_sheared_scan_gives_sheared_objects(blender, module, origin):
+    scan = labelled(blender, module, False, {"left": LEFT})
+    parent = blender.data.objects.new("parent", None)
+    blender.context.collection.objects.link(parent)
+    parent.scale, scan.parent, scan.rotation_euler = (1, 3, 1), parent, (0, 0, 0.8)
+    blender.context.view_layer.update()
+    wanted = np.array([scan.matrix_world @ scan.data.vertices[i].co for i in LEFT])
+    assert blender.ops.scanpick.separate(origin=origin, rest=False) == {"FINISHED"}
+    blender.context.view_layer.update()
+    left = blender.data.objects["left"]
+    there = np.array([left.matrix_world @ vertex.co for vertex in left.data.vertices])
+    assert np.allclose(there, wanted, atol=1e-5)
+
+
+def test_two_scans_of_one_file_do_not_take_each_others_file_names(blender, module, tmp_path, capfd):
+    for name in ("room A", "room B"):
+        labelled(blender, module, False, {"chair": LEFT}).name = name
+    file = tmp_path / "two.blend"
+    blender.ops.wm.save_as_mainfile(filepath=str(file))
+    assert module("command").run([str(file), "--out", str(tmp_path / "out"), "--format", "PLY"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["chair.ply", "chair_1.ply"]
+
+
 def test_names_are_made_safe(module):
     files = module("export.files")
     taken = set()

@@ -99,6 +99,92 @@ def test_a_copy_shares_the_mask_and_has_its_own_clicks_from_then_on(three, sessi
     assert group(copy) > group("Object 2")
 
 
+def test_a_copy_of_a_copy_has_the_mask_and_each_keeps_it_when_the_others_go(three):
+    choose(three, 1)
+    three.ops.scanpick.object_duplicate()
+    three.ops.scanpick.object_duplicate()
+    whole = ball(POINTS, MIDDLE, 0.021)
+    copies = names(three)[1:4]
+    assert all(group(name) == whole for name in copies)
+    for name in copies[:2]:
+        choose(three, names(three).index(name))
+        three.ops.scanpick.object_delete()
+    last = bpy_scan(three).objects[1]
+    assert last.name == copies[2] and last.vertices == len(whole)
+    assert set(np.flatnonzero(instance() == last.number).tolist()) == whole
+
+
+def test_merging_objects_that_overlap_loses_nothing(three, session):
+    bpy_scan(three).overlap = True
+    choose(three, 3)
+    click(three, session, MIDDLE + 2)  # a fourth one over the second
+    three.ops.scanpick.next_object(accept=False)
+    choose(three, 2)  # the third one goes below it
+    three.ops.scanpick.object_move(direction="DOWN")
+    second, fourth = group("Object 2"), group("Object 4")
+    assert second & fourth
+    choose(three, 1)
+    three.ops.scanpick.object_merge()
+    assert names(three) == ["Object 1", "Object 2", "Object 3"]
+    assert group("Object 2") == second | fourth
+    assert set(np.flatnonzero(instance() == 2).tolist()) == second | fourth
+
+
+def test_merging_takes_what_was_painted_by_hand(three):
+    obj = three.data.objects["scan"]
+    mask = group("Object 2")
+    obj.vertex_groups["Object 2"].add([0, 1, 2], 1.0, "REPLACE")
+    obj.vertex_groups["Object 2"].remove([MIDDLE, MIDDLE + 1])
+    obj.data.update()
+    three.context.view_layer.update()
+    choose(three, 1)
+    three.ops.scanpick.object_merge()
+    assert group("Object 2") == (mask | {0, 1, 2}) - {MIDDLE, MIDDLE + 1} | ball(POINTS, RIGHT, 0.021)
+
+
+@pytest.fixture
+def overlapping(three, session):
+    """Object 4 over Object 2, below it in the list; the vertices that they share."""
+    bpy_scan(three).overlap = True
+    choose(three, 3)
+    click(three, session, MIDDLE + 2)
+    three.ops.scanpick.next_object(accept=False)
+    three.shared = group("Object 2") & group("Object 4")
+    assert {int(instance()[v]) for v in three.shared} == {2}
+    return three
+
+
+def test_where_objects_overlap_the_upper_one_shows(overlapping):
+    for direction in ("UP", "UP"):
+        choose(overlapping, names(overlapping).index("Object 4"))
+        overlapping.ops.scanpick.object_move(direction=direction)
+    assert names(overlapping) == ["Object 1", "Object 4", "Object 2", "Object 3"]
+    assert {int(instance()[v]) for v in overlapping.shared} == {4}
+
+
+def test_without_overlap_the_upper_one_keeps_what_was_shared_and_stays(overlapping, session, module):
+    second, fourth = group("Object 2"), group("Object 4")
+    bpy_scan(overlapping).overlap = False
+    assert group("Object 2") == second and group("Object 4") == fourth - second
+    for vertex in (0, 39):
+        session.groups_read.clear()  # as after undo or reopening
+        click(overlapping, session, vertex)
+        overlapping.ops.scanpick.next_object(accept=False)
+        assert group("Object 2") == second and group("Object 4") == fourth - second
+
+
+def test_a_vertex_painted_into_another_object_leaves_its_own(three, session):
+    obj = three.data.objects["scan"]
+    obj.vertex_groups["Object 2"].add([LEFT], 1.0, "REPLACE")
+    obj.data.update()
+    three.context.view_layer.update()
+    choose(three, 3)
+    for vertex in (0, 39):
+        session.groups_read.clear()
+        click(three, session, vertex)
+        assert LEFT in group("Object 2") and LEFT not in group("Object 1") and instance()[LEFT] == 2
+
+
 def test_reorder_moves_one_place(three):
     choose(three, 2)
     three.ops.scanpick.object_move(direction="UP")

@@ -1,8 +1,10 @@
 """Clicks and masks survive: undo and redo, files, links, copies, and the add-on going and coming back."""
 
 import sys
+import time
 
 import numpy as np
+import pytest
 from conftest import (
     ADDON,
     REPOSITORY,
@@ -16,6 +18,7 @@ from conftest import (
     install,
     instance,
     listed,
+    notice,
     object_mode,
     preferences,
     pump,
@@ -204,6 +207,57 @@ def test_linked_duplicates_are_one_scan(scan, session):
     scan.context.view_layer.objects.active = scan.data.objects["scan"]
     click(scan, session, PLACES[2])
     assert listed(scan).objects[0].clicks == 3
+
+
+@pytest.fixture
+def reading(connected, blender, session, module, monkeypatch):
+    """Start a click whose answer is being read when this returns, however quick this machine is."""
+    add_mesh(grid_points(250))
+    listed(blender).voxel_size = VOXEL
+    blender.ops.ed.undo_push(message="Voxel size")
+    click(blender, session, 5000)
+    blender.ops.scanpick.next_object(accept=False)
+    blender.ops.ed.undo_push(message="Next")
+    monkeypatch.setattr(module("session.session"), "BUDGET", 1e-4)
+
+    def begin(*vertices):
+        session.groups_read.clear()
+        for vertex in vertices:
+            assert blender.ops.scanpick.click(vertex=vertex) == {"FINISHED"}
+        until = time.monotonic() + 10
+        while not session._jobs:
+            assert time.monotonic() < until
+            session.pump()
+        session.pump()
+        return blender
+
+    return begin
+
+
+def test_another_mode_while_an_answer_is_read(reading, session):
+    reading(40_000)
+    edit_mode()
+    pump(session)
+    object_mode()
+    assert len(group("Object 2")) > 20 and not session.pending.items
+
+
+def test_undo_while_an_answer_is_read_takes_only_the_newest_click(reading, session):
+    blender = reading(40_000, 40_010)
+    blender.ops.ed.undo()
+    pump(session)
+    assert len(group("Object 2")) > 20 and not session.pending.items
+    assert [item.clicks for item in listed(blender).objects] == [1, 1]
+
+
+def test_a_mistake_of_ours_costs_one_mask_and_says_so(reading, session, module, monkeypatch):
+    blender = reading(40_000)
+    monkeypatch.setattr(module("session.application"), "apply_mask", lambda *_: 1 / 0)
+    pump(session)
+    assert "could not be put into the scan (division by zero)" in notice(blender, session)
+    monkeypatch.undo()
+    click(blender, session, 40_000)
+    assert len(group("Object 2")) > 20
 
 
 def test_a_deleted_scan_is_let_go_and_comes_back_with_undo(scan, session):
