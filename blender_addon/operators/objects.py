@@ -43,7 +43,8 @@ class SCANPICK_OT_object_delete(OnChosenObject, bpy.types.Operator):
             return fail(self, geometry.data, f"“{known.name}” is locked: unlock it to delete it.")
         for pending in session.pending.of_object(geometry.data.session_uid, known.number):
             session.cancel(pending)
-        session.settle(geometry)
+        if journal.state(geometry).overlap:
+            session.settle(geometry)
         edits.delete(geometry, known.number)
         redraw()
         return {"FINISHED"}
@@ -103,7 +104,8 @@ class SCANPICK_OT_object_move(OnChosenObject, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)
-        session.settle(geometry)
+        if journal.state(geometry).overlap:
+            session.settle(geometry)
         edits.move(geometry, known.number, -1 if self.direction == "UP" else 1)
         redraw()
         return {"FINISHED"}
