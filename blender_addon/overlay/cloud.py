@@ -5,7 +5,7 @@ import gpu
 import numpy as np
 
 from ..scan.colors import read_colors
-from ..scan.geometry import Geometry, coordinates, hidden_vertices, triangle_count
+from ..scan.geometry import Geometry, coordinates, hidden_vertices, same_bits, triangle_count
 from ..scan.masks import read_instance
 
 MAX_POINTS = 4_000_000
@@ -41,7 +41,7 @@ class Cloud:
         colors = read_colors(geometry.data, textures=False).values
         same = (colors is None) == (self._colors is None) and (colors is None or np.array_equal(colors, self._colors))
         same = same and triangle_count(geometry.data) == (0 if self._triangles is None else len(self._triangles))
-        return same and np.array_equal(coordinates(geometry.data), self.raw, equal_nan=True)
+        return same and same_bits(coordinates(geometry.data), self.raw)
 
     def look_for_hidden(self, geometry: Geometry) -> None:
         """Leave out what is hidden in Edit Mode; in Object Mode Blender shows it as well."""

@@ -8,7 +8,7 @@ from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_
 from mathutils import Matrix, Vector
 from mathutils.bvhtree import BVHTree
 
-from ..scan.geometry import coordinates, triangle_count
+from ..scan.geometry import coordinates, same_bits, triangle_count
 from ..session import watch
 from .picking import Projection, View, near
 
@@ -50,7 +50,7 @@ def _shape(obj: bpy.types.Object) -> _Shape:
     if known is not None and known.version == version:
         return known
     raw, faces = coordinates(obj.data), _faces(obj)
-    if known is not None and known.faces == faces and np.array_equal(raw, known.raw, equal_nan=True):
+    if known is not None and known.faces == faces and same_bits(raw, known.raw):
         known.version = version
         return known
     tree = None
@@ -58,6 +58,9 @@ def _shape(obj: bpy.types.Object) -> _Shape:
         tree = BVHTree.FromObject(obj, bpy.context.evaluated_depsgraph_get())
     step = max(1, -(-len(raw) // HOVER_LIMIT))
     shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, tree, faces, {}, version)
+    there = {data.session_uid for data in (*bpy.data.meshes, *bpy.data.pointclouds)}
+    for uid in _shapes.keys() - there:
+        del _shapes[uid]
     _shapes[obj.data.session_uid] = shape
     return shape
 

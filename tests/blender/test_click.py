@@ -217,3 +217,30 @@ def test_a_new_object_takes_vertices_only_from_unlocked_ones(editing, session):
     click(editing, session, [MIDDLE + 4])
     assert group("Object 1") == first
     assert group("Object 2") == second - first
+
+
+def test_after_its_faces_are_deleted_a_mesh_is_clicked_as_points(connected, blender, session, module):
+    corner = np.array([r * 40 + c for r in range(39) for c in range(39)])
+    obj = add_mesh(POINTS, np.stack([corner, corner + 1, corner + 41, corner + 40], axis=1))
+    seeing = module("tool.seeing")
+    scan = session.scan_of(obj, blender.context.scene)
+    assert len(scan.triangles) == 2 * 39 * 39 and seeing._shape(obj).tree is not None
+    edit_mode()
+    blender.ops.mesh.select_all(action="SELECT")
+    blender.ops.mesh.delete(type="ONLY_FACE")
+    object_mode()
+    assert session.scan_of(obj, blender.context.scene).triangles is None and seeing._shape(obj).tree is None
+
+
+def test_a_modifier_changes_what_is_seen(connected, blender, module):
+    corner = np.array([r * 40 + c for r in range(39) for c in range(39)])
+    obj = add_mesh(POINTS, np.stack([corner, corner + 1, corner + 41, corner + 40], axis=1))
+    seeing = module("tool.seeing")
+    flat = seeing._shape(obj)
+    obj.modifiers.new("Displace", "DISPLACE")
+    blender.context.view_layer.update()
+    assert seeing._shape(obj) is not flat
+    blender.data.objects.remove(obj)
+    blender.data.meshes.remove(blender.data.meshes["scan"])
+    seeing._shape(add_mesh(POINTS, name="other"))
+    assert len(seeing._shapes) == 1
