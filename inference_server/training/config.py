@@ -59,7 +59,7 @@ class TrainingConfig:
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
         rest = (self.steps - step) / max(1.0, self.steps * self.cooldown)
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup, max(rest, 0.0))
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup), max(rest, 0.0))
 
 
 def read_config(path: Path) -> TrainingConfig:

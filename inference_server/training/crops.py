@@ -1,12 +1,12 @@
 """Training crops: a scan file cut around an object, augmented and voxelised, in numpy and torch on the CPU."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..data.formats import open_npz
 from ..errors import UserError
 from ..sparse.voxels import voxelize
 from .augment import move, recolour, repaint
@@ -15,6 +15,8 @@ from .config import TrainingConfig
 STRUCTURE = ("floor", "wall", "ceiling")
 COLOURLESS = 0.15
 """Share of crops of coloured scans that are given without colours: colour is a hint, and shape must do without it."""
+MOST_TRIES = 1000
+"""Scans that are tried for a group's crops; nearly every one gives some."""
 SMALL, LARGE = (1.4, 3.0), (2.5, 5.0)
 """Half the edge of a crop in metres, from and to."""
 REPAINTED = 0.4
@@ -54,7 +56,7 @@ class CropGroups:
         if config.large and rng.random() < config.large:
             count, most, half_edges = 1, config.max_voxels * config.crops, LARGE
         crops: list[Crop] = []
-        while len(crops) < count:
+        for _ in range(MOST_TRIES):
             which = rng.choice(len(self.files), p=self.shares)
             scan = load_arrays(self.files[which][rng.integers(len(self.files[which]))])
             scale = 0.05 / config.sources[which].voxel_size
@@ -62,17 +64,26 @@ class CropGroups:
                 crop = cut_crop(scan, rng, scale, most, rng.uniform(*half_edges), config.structure)
                 if crop is not None:
                     crops.append(crop)
-        return crops
+            if len(crops) == count:
+                return crops
+        folders = ", ".join(str(source.folder) for source in config.sources)
+        raise UserError(
+            f"{MOST_TRIES} scans in a row gave no crop to click on: the scans in {folders} need 'instance' labels on "
+            "objects of 20 points and more, and a `max_voxels` that holds one."
+        )
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """positions float32 (N, 3), colors uint8 (N, 3), instance int32 (N,), structure: ids of floor, wall, ceiling."""
-    with np.load(path, allow_pickle=False) as file:
-        names = {int(k): v for k, v in json.loads(str(file["names"]))["names"].items()}
-        arrays = {key: file[key] for key in ("positions", "instance")}
-        arrays["colors"] = file["colors"] if "colors" in file.files else None
-    arrays["structure"] = np.array([i for i, name in names.items() if name in STRUCTURE], int)
-    return arrays
+    """positions float32 (N, 3), colors uint8 (N, 3), instance int32 (N,), structure: ids of floor, wall, ceiling.
+
+    Raises UserError.
+    """
+    arrays, names, _ = open_npz(path)
+    for key in ("positions", "instance"):
+        if key not in arrays:
+            raise UserError(f"{path} has no array called {key}; training scans need it.")
+    structure = np.array([i for i, name in names.items() if name in STRUCTURE], int)
+    return {key: arrays.get(key) for key in ("positions", "instance", "colors")} | {"structure": structure}
 
 
 def cut_crop(

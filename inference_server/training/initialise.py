@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.inputs import channel_slices
+from .narrow import narrowed
 
 _FIRST = "conv0p1s1.kernel"
 _LAST = ("final.kernel", "final.bias")
@@ -18,8 +19,11 @@ def adapt_state(
     """The state dict `state`, of input configuration `inputs`, made to fit `wanted`, of `wanted_inputs`.
 
     Channels that both configurations have keep their kernels in the first convolution, new ones get zeros; the
-    output layer stays fresh where its shape differs. Raises UserError where anything else differs.
+    output layer stays fresh where its shape differs; a narrower network of the same layout keeps what says most of
+    every layer. Raises UserError where anything else differs.
     """
+    if _is_narrower(wanted, state):
+        state = narrowed(state, wanted)
     out = {}
     for key, target in wanted.items():
         value = state.get(key)
@@ -35,3 +39,10 @@ def adapt_state(
         else:
             raise UserError(f"The weights {path} cannot start this network: '{key}' is missing or of another shape.")
     return out
+
+
+def _is_narrower(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> bool:
+    if wanted.keys() != state.keys():
+        return False
+    widths = [(len(wanted[key]), len(state[key])) for key in wanted if key.endswith(".bn.bias")]
+    return all(new <= old for new, old in widths) and any(new < old for new, old in widths)

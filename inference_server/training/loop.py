@@ -19,11 +19,13 @@ from ..models.checkpoints import save_weights
 from ..models.points import Points
 from ..models.registry import build_model
 from .config import TrainingConfig
-from .losses import mask_loss
+from .losses import imitation_loss, mask_loss
 from .processes import Place
 from .workers import ClickWorkers, finished
 
 CHECKPOINT_SECONDS = 90
+IMITATION = 2.0
+"""Weight of the teacher's word, where there is one: as much as the truth's cross-entropy has in `mask_loss`."""
 
 
 class Lane:
@@ -64,6 +66,7 @@ class Trainer:
     """State of a run in `folder`; `run()` continues it to the end.
 
     With several processes each takes its share of a step's groups, and gradients are averaged.
+    teacher: a network of the same inputs, in eval mode, that this one imitates as well.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Trainer:
         init: dict[str, Tensor] | None = None,
         workers: int = 0,
         place: Place | None = None,
+        teacher: nn.Module | None = None,
     ):
         self.config, self.folder, self.workers, self.place = config, folder, workers, place or Place()
         if config.batch % self.place.world:
@@ -88,6 +92,7 @@ class Trainer:
         if init is not None:
             self.model.load_state_dict(init)
         self.model.to(self.device).train()
+        self.teacher = teacher and teacher.to(self.device).requires_grad_(False)
         several = self.place.world > 1
         self.network = nn.parallel.DistributedDataParallel(self.model) if several else self.model
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
@@ -156,9 +161,14 @@ class Trainer:
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = self.config.rate(step)
         features, truth = lane.question()
-        logits = self.network(lane.points, features.to(self.dtype))
+        features = features.to(self.dtype)
+        logits = self.network(lane.points, features)
         lane.answer(logits[:, 1] - logits[:, 0], last)
         loss = mask_loss(logits, truth, lane.labelled, lane.points.batch)
+        if self.teacher is not None:
+            with torch.no_grad():
+                taught = self.teacher(lane.points, features)
+            loss = loss + IMITATION * imitation_loss(logits, taught, lane.points.batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)
@@ -196,10 +206,10 @@ class Trainer:
 
     def _resume(self) -> None:
         try:
-            content = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
-            self.average = content["average"]
+            self.average = {key: value.to(self.device) for key, value in content["average"].items()}
             self.group, self.seconds = content["group"], content["seconds"]
         except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(

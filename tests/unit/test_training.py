@@ -13,7 +13,7 @@ from inference_server.errors import UserError
 from inference_server.files import sha256_of
 from inference_server.models.checkpoints import read_weights
 from inference_server.models.inputs import channel_slices, hide_colour, input_width
-from inference_server.models.registry import ModelConfig
+from inference_server.models.registry import ModelConfig, build_model
 from inference_server.sparse.kernel_maps import neighbour_table
 from inference_server.training import clicks
 from inference_server.training.augment import repaint
@@ -22,7 +22,7 @@ from inference_server.training.command import command as train
 from inference_server.training.config import Source, TrainingConfig, read_config
 from inference_server.training.crops import Crop, CropGroups
 from inference_server.training.loop import Trainer
-from inference_server.training.losses import mask_loss
+from inference_server.training.losses import imitation_loss, mask_loss
 from inference_server.training.processes import Place
 
 
@@ -116,6 +116,34 @@ def test_an_empty_folder_is_a_sentence(tmp_path):
         Trainer(config(tmp_path), tmp_path / "run", "cpu", workers=1).run(lambda *_: None)
 
 
+def bad(folder, **arrays):
+    folder.mkdir()
+    np.savez(folder / "scan.npz", **arrays)
+    return folder
+
+
+def test_scans_that_cannot_be_trained_on_are_a_sentence(scans, tmp_path, monkeypatch):
+    monkeypatch.setattr("inference_server.training.crops.MOST_TRIES", 20)
+    with np.load(next(scans.glob("*.npz"))) as file:
+        arrays = dict(file)
+    unlabelled = bad(tmp_path / "unlabelled", **arrays | {"instance": np.full_like(arrays["instance"], -1)})
+    with pytest.raises(UserError, match="need 'instance' labels"):
+        _ = CropGroups(config(unlabelled))[0]
+    bare = bad(tmp_path / "bare", positions=arrays["positions"])
+    with pytest.raises(UserError, match="no array called instance"):
+        _ = CropGroups(config(bare))[0]
+    cut = bad(tmp_path / "cut", **arrays) / "scan.npz"
+    cut.write_bytes(cut.read_bytes()[:1000])
+    with pytest.raises(UserError, match="no whole numpy archive"):
+        _ = CropGroups(config(cut.parent))[0]
+    nameless = bad(tmp_path / "nameless", **{key: arrays[key] for key in ("positions", "instance")})
+    assert len(CropGroups(config(nameless))[0]) == 2
+
+
+def test_without_a_warm_up_the_rate_is_there_from_the_first_step(scans):
+    assert config(scans, warmup=0).rate(0) == config(scans).learning_rate
+
+
 def line(count):
     cells = torch.zeros(count, 4, dtype=torch.int32)
     cells[:, 1] = torch.arange(count)
@@ -181,6 +209,33 @@ def test_every_crop_counts_alike_in_the_loss():
         mask_loss(*(x[crop == i] for x in (logits, truth, labelled)), torch.zeros_like(crop[crop == i])) for i in (0, 1)
     ]
     assert torch.allclose(mask_loss(logits, truth, labelled, crop), sum(parts) / 2)
+
+
+def test_imitation_is_best_where_both_say_the_same():
+    teacher = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
+    crop = (torch.arange(12) >= 9).to(torch.int64)
+    same = imitation_loss(teacher, teacher, crop)
+    assert same < imitation_loss(teacher + torch.tensor([0.0, 0.5]), teacher, crop)
+    assert same < imitation_loss(-teacher, teacher, crop)
+    parts = [imitation_loss(-teacher[crop == i], teacher[crop == i], crop[crop == i] * 0) for i in (0, 1)]
+    assert torch.allclose(imitation_loss(-teacher, teacher, crop), sum(parts) / 2)
+
+
+def test_a_network_with_a_teacher_comes_nearer_to_what_it_says(scans, tmp_path):
+    settings = config(scans, steps=16)
+    teacher = build_model(settings.model).eval()
+    losses = []
+    trainer = Trainer(settings, tmp_path, "cpu", teacher=teacher)
+    trainer.run(lambda step, values: values and losses.append(values["loss"]))
+    assert min(losses[-2:]) < losses[0]
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_a_teacher_of_other_inputs_is_a_sentence(tmp_path):
+    text = '[model]\nname = "MinkUNetSmall"\ninputs = "rgb"\n[[sources]]\nfolder = "nowhere"'
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="take the inputs 'rgb-feedback'"):
+        train(tmp_path / "config.toml", tmp_path / "run", teacher="rooms-small-rgb")
 
 
 def test_training_learns_something_and_writes_weights(scans, tmp_path):
