@@ -30,8 +30,8 @@ ARCHITECTURES = {
     "MinkUNetSmall": Architecture(24, (32, 64, 96, 128, 96, 64, 48, 32), (1,) * 8, first_kernel=3),
     "MinkUNetSlim": Architecture(16, (24, 48, 96, 128, 64, 48, 24, 16), (1,) * 8, first_kernel=3),
 }
-"""The paper's network is MinkUNet34C; MinkUNetSmall is its sibling for laptops, and MinkUNetSlim, narrow where there are
-many voxels, takes two thirds of its time."""
+"""The paper's network is MinkUNet34C; MinkUNetSmall is its sibling for laptops. MinkUNetSlim is narrow where there are
+many voxels, and takes two thirds of that one's time."""
 
 _UP_STRIDES = (16, 8, 4, 2)
 
