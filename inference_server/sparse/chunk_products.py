@@ -4,6 +4,7 @@ One large product instead of many small ones: what GPUs want, and bfloat16 on a 
 start. Offsets that none of a chunk's rows uses are left out.
 """
 
+import threading
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,24 @@ class Chunk:
     stop: int
     offsets: Tensor
     rows: Tensor
+
+
+class _Space(threading.local):
+    """A thread's place for what is gathered. Fresh memory for every chunk comes from the system and goes back to it, as
+    the heap happens to be, and may take as long as the products."""
+
+    flat: Tensor | None = None
+
+    def of(self, like: Tensor, rows: int) -> Tensor:
+        """(rows, C) of the type of features (V, C) on a CPU; what was there before is lost."""
+        size = rows * like.shape[1]
+        if self.flat is None or self.flat.dtype != like.dtype or len(self.flat) < size:
+            with torch.inference_mode(False):  # for training as well
+                self.flat = torch.empty(size, dtype=like.dtype)
+        return self.flat[:size].view(rows, -1)
+
+
+_space = _Space()
 
 
 def chunks_of(kernel_map: KernelMap, size: int) -> list[Chunk]:
@@ -76,8 +95,11 @@ def product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | Non
     padded = _with_zero_row(x)
     out = x.new_empty(len(kernel_map.table), weight.shape[2])
     on_cpu = x.device.type == "cpu"
-    for chunk in _compiled_chunks_of(kernel_map) if on_cpu else chunks_of(kernel_map, _ACCELERATOR_ROWS):
-        gathered, active, rows = _gather(padded, chunk), _active(weight, chunk), out[chunk.start : chunk.stop]
+    chunks = _compiled_chunks_of(kernel_map) if on_cpu else chunks_of(kernel_map, _ACCELERATOR_ROWS)
+    for chunk in chunks:
+        space = _space.of(x, len(chunk.rows)) if on_cpu else x.new_empty(len(chunk.rows), x.shape[1])
+        gathered = torch.index_select(padded, 0, chunk.rows, out=space).view(chunk.stop - chunk.start, -1)
+        active, rows = _active(weight, chunk), out[chunk.start : chunk.stop]
         if bias is None:
             torch.mm(gathered, active, out=rows)
         else:

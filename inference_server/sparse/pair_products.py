@@ -17,7 +17,7 @@ ROWS = 2048
 """Output rows at a time: what they need stays in the cache (measured)."""
 BFLOAT16_ROWS = 8192
 """The same in bfloat16, where a product costs more to start."""
-BFLOAT16_KERNEL, BFLOAT16_WORK = 8192, 2**22
+BFLOAT16_KERNEL, BFLOAT16_WORK = 8192, 2**24
 """Numbers in an offset's kernel, and these times output rows, from which on pairs are quicker in bfloat16."""
 
 
