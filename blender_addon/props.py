@@ -108,7 +108,10 @@ class ScanpickScan(bpy.types.PropertyGroup):
     )
     overlap: BoolProperty(
         name="Allow Overlap",
-        description="Let a vertex belong to several objects; else the newest click takes it, except from locked ones",
+        description=(
+            "Let a vertex belong to several objects; else the newest click takes it, except from locked ones. Switched "
+            "off, a locked object keeps what is shared, or the upper one of the list"
+        ),
         update=_overlap_changed,
     )
 

@@ -124,15 +124,18 @@ def scan_setting_changed(scan: bpy.types.PropertyGroup, field: str) -> None:
     geometry = Geometry(obj)
     if geometry.count:
         value = getattr(scan, field)
-        if field == "overlap" and not value:
+        parted = field == "overlap" and not value
+        if parted:
             _part(geometry)
         journal.write(geometry, [("scan", -1, {field: round(value, 6) if field == "voxel_size" else value})])
         geometry.changed()
+        if parted:
+            refresh_list(geometry)
 
 
 def _part(geometry: Geometry) -> None:
-    """Where objects share vertices, let the upper one of the list keep them."""
-    objects = journal.state(geometry).objects
+    """Where objects share vertices, let a locked one keep them, or the upper one of the list."""
+    objects = sorted(journal.state(geometry).objects, key=lambda known: not known.locked)
     members = masks.members_now(geometry, [known.name for known in objects])
     before = masks.read_instance(geometry)
     after = masks.topmost(geometry.count, [(known.number, members[known.name]) for known in objects])

@@ -173,6 +173,15 @@ def test_without_overlap_the_upper_one_keeps_what_was_shared_and_stays(overlappi
         assert group("Object 2") == second and group("Object 4") == fourth - second
 
 
+def test_without_overlap_a_locked_object_keeps_what_was_shared(overlapping):
+    second, fourth = group("Object 2"), group("Object 4")
+    bpy_scan(overlapping).objects[names(overlapping).index("Object 4")].locked = True
+    bpy_scan(overlapping).overlap = False
+    assert group("Object 4") == fourth and group("Object 2") == second - fourth
+    assert {int(instance()[v]) for v in overlapping.shared} == {4}
+    assert bpy_scan(overlapping).objects[names(overlapping).index("Object 4")].vertices == len(fourth)
+
+
 def test_a_vertex_painted_into_another_object_leaves_its_own(three, session):
     obj = three.data.objects["scan"]
     obj.vertex_groups["Object 2"].add([LEFT], 1.0, "REPLACE")

@@ -91,7 +91,7 @@ def test_every_refusal_is_met_and_typed_and_nothing_else_is_raised():
                 read(decode(mutated(rng.choice(valid), rng) if frames is None else frames))
             except ProtocolError as error:
                 codes[error.code] = codes.get(error.code, 0) + 1
-        for frames in ([], [b'{"version": NaN}'], [b"x" * (protocol.MAX_HEADER_BYTES + 1)]):
+        for frames in ([], [b'{"version": NaN}'], [b'{"version": 1e999}'], [b"x" * (protocol.MAX_HEADER_BYTES + 1)]):
             try:
                 read(decode(frames))
             except ProtocolError as error:

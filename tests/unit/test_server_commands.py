@@ -169,14 +169,21 @@ def test_status_on_the_screen_and_as_json(served, environment, tmp_path):
 
 def test_status_watched_goes_on_over_a_restart(environment):
     address = f"tcp://127.0.0.1:{free_port()}"
-    with server(address), connected(address):
-        command = [sys.executable, "-m", "inference_server", "status", "--watch", "--address", address]
+    command = [sys.executable, "-m", "inference_server", "status", "--watch", "--address", address]
+
+    def seen_by(client):
+        until = time.monotonic() + 30
+        while len(client.status()["clients"]) < 2:
+            assert time.monotonic() < until and watching.poll() is None
+            time.sleep(0.2)
+        time.sleep(3.0)
+
+    with server(address), connected(address) as client:
         watching = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
-        time.sleep(3.0)
-    time.sleep(2.5)
-    with server(address), connected(address):
-        time.sleep(3.0)
-        assert watching.poll() is None
+        seen_by(client)
+    time.sleep(2.0)
+    with server(address), connected(address) as client:
+        seen_by(client)
     watching.send_signal(signal.SIGINT)
     shown, _ = watching.communicate(timeout=10)
     assert watching.returncode == 0 and "sphere" in shown
