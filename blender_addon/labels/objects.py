@@ -97,11 +97,10 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     members = labels.members()
     if not members:
         raise LabelError("There are no labels: every vertex is unlabelled.")
-    noticed = session.noticed_now(geometry)
-    on_record = masks.read_instance(geometry)
-    before = application.instance_with_edits(on_record, noticed)
-    changes: list[journal.Change] = [*noticed.changes]
-    state = journal.preview(journal.state(geometry), changes)
+    session.settle(geometry)
+    before = masks.read_instance(geometry)
+    changes: list[journal.Change] = []
+    state = journal.state(geometry)
     overlap = state.overlap or bool(len(labels.overlaps))
     if overlap != state.overlap:
         changes.append(("scan", -1, {"overlap": True}))
@@ -123,7 +122,7 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
         differences.append(masks.Difference(name, mine, np.empty(0, dtype=np.int64)))
         showing = mine[labels.instance[mine] == label]
         after[showing[free[showing]]] = number
-    masks.apply(geometry, differences, on_record, after)
+    masks.apply(geometry, differences, before, after)
     if labels.semantic is not None:
         geometry.set_aside_foreign(SEMANTIC)
         geometry.write_int(SEMANTIC, labels.semantic, np.arange(geometry.count), masks.NONE)

@@ -246,7 +246,7 @@ def write_noticed(geometry: Geometry, noticed: Noticed) -> None:
     if members is None:
         after = instance_with_edits(on_record, noticed)
     else:
-        after = masks.topmost(geometry.count, [(o.number, members[o.name]) for o in state.objects])
+        after = edits.shown(geometry, state.objects, members)
     masks.apply(geometry, _taken(on_record, noticed, state), on_record, after)
     journal.write(geometry, noticed.changes)
     geometry.changed()
@@ -303,7 +303,7 @@ def _plan(
         after = _instance_after(before, added, removed, number)
     else:
         members[known.name] = np.flatnonzero(wanted)
-        after = masks.topmost(geometry.count, [(o.number, members[o.name]) for o in state.objects])
+        after = edits.shown(geometry, state.objects, members)
     differences = [masks.Difference(known.name, added, removed)]
     if not state.overlap:
         differences += _losses(before, added, state) + _taken(on_record, noticed, state)

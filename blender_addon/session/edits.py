@@ -138,7 +138,7 @@ def _part(geometry: Geometry) -> None:
     objects = sorted(journal.state(geometry).objects, key=lambda known: not known.locked)
     members = masks.members_now(geometry, [known.name for known in objects])
     before = masks.read_instance(geometry)
-    after = masks.topmost(geometry.count, [(known.number, members[known.name]) for known in objects])
+    after = shown(geometry, objects, members)
     lost = [
         masks.Difference(known.name, _NOTHING, inside[after[inside] != known.number])
         for known in objects
@@ -248,7 +248,8 @@ def delete(geometry: Geometry, number: int) -> None:
     known = state.get(number)
     before = masks.read_instance(geometry)
     if state.overlap:
-        after = _shown_of(geometry, [o for o in state.objects if o.number != number])
+        left = [o for o in state.objects if o.number != number]
+        after = shown(geometry, left, masks.members_now(geometry, [o.name for o in left]))
     else:
         after = np.where(before == number, masks.NONE, before)
     masks.remove_mask(geometry, known.name)
@@ -268,8 +269,8 @@ def merge(geometry: Geometry, into: int, numbers: list[int]) -> None:
     numbers = [p.number for p in parts]
     whole = np.isin(before, [into, *numbers])
     if state.overlap:
-        members = masks.members_now(geometry, [p.name for p in (target, *parts)])
-        whole[np.concatenate(list(members.values()))] = True
+        members = masks.members_now(geometry, [o.name for o in state.objects])
+        whole[np.concatenate([members[p.name] for p in (target, *parts)])] = True
         added = np.setdiff1d(np.flatnonzero(whole), members[target.name], assume_unique=True)
     else:
         added = np.flatnonzero(whole & (before != into))
@@ -283,8 +284,8 @@ def merge(geometry: Geometry, into: int, numbers: list[int]) -> None:
     for part in parts:
         masks.remove_mask(geometry, part.name)
     if state.overlap:
-        left = [o for o in state.objects if o.number not in numbers]
-        after = _shown_of(geometry, left, {into: np.flatnonzero(whole)})
+        members[target.name] = np.flatnonzero(whole)
+        after = shown(geometry, [o for o in state.objects if o.number not in numbers], members)
     else:
         after = np.where(whole, np.int32(into), before)
     masks.apply(geometry, [masks.Difference(target.name, added, _NOTHING)], before, after)
@@ -297,13 +298,9 @@ def _touches(press: Press, mask: np.ndarray) -> bool:
     return press.vertices == len(mask) and bool(mask[vertex_set.unpack(press.pins)].any())
 
 
-def _shown_of(
-    geometry: Geometry, objects: Sequence[ObjectState], known: Mapping[int, np.ndarray] | None = None
-) -> np.ndarray:
-    """`instance` of objects that may share vertices, in this order; known: vertices of some of them by number."""
-    members = masks.members_now(geometry, [o.name for o in objects])
-    given = known or {}
-    return masks.topmost(geometry.count, [(o.number, given.get(o.number, members[o.name])) for o in objects])
+def shown(geometry: Geometry, objects: Sequence[ObjectState], members: Mapping[str, np.ndarray]) -> np.ndarray:
+    """`instance` of objects that may share vertices, in this order; members: the vertices of each by name."""
+    return masks.topmost(geometry.count, [(o.number, members[o.name]) for o in objects])
 
 
 @watch.own
@@ -336,7 +333,8 @@ def move(geometry: Geometry, number: int, step: int) -> None:
     if 0 <= other < len(objects):
         objects[position], objects[other] = objects[other], objects[position]
         if state.overlap:
-            masks.apply(geometry, [], masks.read_instance(geometry), _shown_of(geometry, objects))
+            members = masks.members_now(geometry, [o.name for o in objects])
+            masks.apply(geometry, [], masks.read_instance(geometry), shown(geometry, objects, members))
         journal.write(geometry, [("order", -1, {"order": [o.number for o in objects]})])
         geometry.changed()
         refresh_list(geometry)

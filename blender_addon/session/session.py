@@ -75,7 +75,7 @@ class Session:
     redo_due: int = 0
     _known: dict[int, _Known] = field(default_factory=dict)
     _client_of_keys: object = None
-    _jobs: list["_Job"] = field(default_factory=list)
+    _jobs: list[_Job] = field(default_factory=list)
 
     # Clicking
 
@@ -329,20 +329,15 @@ class Session:
                 noticed = found
         return noticed
 
-    def noticed_now(self, geometry: Geometry) -> Noticed:
-        """What the artist did to the masks by hand, read at once."""
-        reading = self.noticing(geometry)
+    def settle(self, geometry: Geometry) -> None:
+        """Read and write down what the artist did to the masks by hand, before objects as a whole are changed."""
+        uid, reading = geometry.data.session_uid, self.noticing(geometry)
         while True:
             try:
                 next(reading)
             except StopIteration as end:
-                return end.value
-
-    def settle(self, geometry: Geometry) -> None:
-        """Write down what the artist did to the masks by hand, before objects as a whole are changed."""
-        uid = geometry.data.session_uid
-        noticed = self.noticed_now(geometry)
-        application.write_noticed(geometry, noticed)
+                application.write_noticed(geometry, end.value)
+                break
         self.groups_read[uid] = watch.version(uid)
 
     def _previewed(self, geometry: Geometry, pending: Pending) -> ObjectState:

@@ -76,8 +76,9 @@ def _rows(x: Tensor) -> int:
 
 
 def _gather(x: Tensor, chunk: Chunk) -> Tensor:
-    """(R, A * C) out of x with a row of zeros behind its last."""
-    return x.index_select(0, chunk.rows).view(chunk.stop - chunk.start, -1)
+    """(R, A * C) out of x with a row of zeros behind its last; on a CPU it holds until the next gathering."""
+    space = _space.of(x, len(chunk.rows)) if x.device.type == "cpu" else None
+    return torch.index_select(x, 0, chunk.rows, out=space).view(chunk.stop - chunk.start, -1)
 
 
 def _active(weight: Tensor, chunk: Chunk) -> Tensor:
@@ -95,11 +96,8 @@ def product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | Non
     padded = _with_zero_row(x)
     out = x.new_empty(len(kernel_map.table), weight.shape[2])
     on_cpu = x.device.type == "cpu"
-    chunks = _compiled_chunks_of(kernel_map) if on_cpu else chunks_of(kernel_map, _ACCELERATOR_ROWS)
-    for chunk in chunks:
-        space = _space.of(x, len(chunk.rows)) if on_cpu else x.new_empty(len(chunk.rows), x.shape[1])
-        gathered = torch.index_select(padded, 0, chunk.rows, out=space).view(chunk.stop - chunk.start, -1)
-        active, rows = _active(weight, chunk), out[chunk.start : chunk.stop]
+    for chunk in _compiled_chunks_of(kernel_map) if on_cpu else chunks_of(kernel_map, _ACCELERATOR_ROWS):
+        gathered, active, rows = _gather(padded, chunk), _active(weight, chunk), out[chunk.start : chunk.stop]
         if bias is None:
             torch.mm(gathered, active, out=rows)
         else:
