@@ -31,6 +31,9 @@ class SceneSource:
         return max((file.stat().st_mtime_ns for file in self._files()), default=0)
 
     def _files(self) -> list[Path]:
+        if self.kind == "semantickitti":
+            labels = semantickitti.label_file(self.path)
+            return [file for file in (self.path, labels, semantickitti.names_file(labels)) if file.exists()]
         if self.path.is_file():
             return [self.path]
         return [file for file in self.path.rglob("*") if file.is_file()]

@@ -1,6 +1,7 @@
 """ScanNet, S3DIS and SemanticKITTI read from tiny files in the exact formats of the data sets."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -136,6 +137,15 @@ def kitti_root(tmp_path):
     labels.tofile(sequence / "labels" / "000000.label")
     rows.astype("<f4").tofile(sequence / "velodyne" / "000001.bin")  # without labels: not a scene to evaluate
     return tmp_path
+
+
+def test_a_semantickitti_sweep_has_changed_when_its_labels_have(kitti_root):
+    (source,) = find_scenes([kitti_root])
+    labels = semantickitti.label_file(source.path)
+    assert source.size == source.path.stat().st_size + labels.stat().st_size
+    later = source.changed + 1_000_000_000
+    os.utime(labels, ns=(later, later))
+    assert source.changed == later
 
 
 def test_semantickitti_things_are_instances_without_colours(kitti_root):
