@@ -9,7 +9,7 @@ import numpy as np
 from ..labels.labels import Labels, write_archive
 from ..labels.objects import labels_of_objects
 from ..scan import colors, files
-from ..scan.geometry import Geometry
+from ..scan.geometry import Geometry, triangles_of
 from ..server.conversion import Conversion
 from .files import ExportError, safe_name, scratch_in
 
@@ -54,7 +54,7 @@ def export_labels(obj: bpy.types.Object, path: Path) -> Generator[float | None, 
         "positions": positions,
         "offset": offset,
         "colors": colors.read_colors(geometry.data).values,
-        "faces": _triangles(geometry),
+        "faces": triangles_of(geometry.data),
     }
     yield 0.3
     if format_of(path) == "NPZ":
@@ -83,12 +83,3 @@ def _write(path: Path, labels: Labels, arrays: dict[str, np.ndarray]) -> None:
             raise ExportError(
                 f"{path} could not be written ({error.strerror}): is the folder writable, and the disk not full?"
             ) from error
-
-
-def _triangles(geometry: Geometry) -> np.ndarray | None:
-    if not geometry.is_mesh or not len(geometry.data.polygons):
-        return None
-    geometry.data.calc_loop_triangles()
-    flat = np.empty(len(geometry.data.loop_triangles) * 3, dtype=np.int32)
-    geometry.data.loop_triangles.foreach_get("vertices", flat)
-    return flat.reshape(-1, 3)

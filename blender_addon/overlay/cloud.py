@@ -1,11 +1,10 @@
 """A scan on the graphics card: positions and colours stay there, masks change only the labels."""
 
-import bpy
 import gpu
 import numpy as np
 
 from ..scan.colors import read_colors
-from ..scan.geometry import Geometry, coordinates, hidden_vertices, same_bits, triangle_count
+from ..scan.geometry import Geometry, coordinates, hidden_vertices, same_bits, triangle_count, triangles_of
 from ..scan.masks import read_instance
 
 MAX_POINTS = 4_000_000
@@ -22,7 +21,7 @@ class Cloud:
         with geometry.snapshot() as data:
             self.raw = coordinates(data)
             colors = self._colors = read_colors(data, textures=False).values
-            triangles = _triangles(data)
+            triangles = triangles_of(data)
         self.step = max(1, -(-len(self.raw) // MAX_POINTS))
         self.labels = read_instance(geometry)
         self.colored = colors is not None
@@ -82,15 +81,6 @@ class Cloud:
             self._faces = gpu.types.GPUBatch(type="TRIS", buf=self._static, elem=self._elements)
             self._faces.vertbuf_add(buffer)
         self._drawn_labels = self.labels
-
-
-def _triangles(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray | None:
-    if not isinstance(data, bpy.types.Mesh) or not len(data.polygons):
-        return None
-    data.calc_loop_triangles()
-    flat = np.empty(len(data.loop_triangles) * 3, dtype=np.int32)
-    data.loop_triangles.foreach_get("vertices", flat)
-    return flat.reshape(-1, 3)
 
 
 def _static_buffer(positions: np.ndarray, colors: np.ndarray | None) -> gpu.types.GPUVertBuf:

@@ -171,6 +171,16 @@ def triangle_count(data: bpy.types.Mesh | bpy.types.PointCloud) -> int:
     return len(data.loops) - 2 * len(data.polygons) if isinstance(data, bpy.types.Mesh) else 0
 
 
+def triangles_of(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray | None:
+    """Triangles int32 (T, 3) of the faces, None where there are no faces; not for a mesh being edited."""
+    if not isinstance(data, bpy.types.Mesh) or not len(data.polygons):
+        return None
+    data.calc_loop_triangles()
+    flat = np.empty(len(data.loop_triangles) * 3, dtype=np.int32)
+    data.loop_triangles.foreach_get("vertices", flat)
+    return flat.reshape(-1, 3)
+
+
 def coordinates(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray:
     """Positions (N, 3) float32 in the data's own coordinates; not for a mesh being edited (use a snapshot)."""
     count = len(data.vertices) if isinstance(data, bpy.types.Mesh) else len(data.points)

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import colors, sampling, voxels
 from .blocks import blocks
-from .geometry import Geometry, coordinates, same_bits, triangle_count
+from .geometry import Geometry, coordinates, same_bits, triangle_count, triangles_of
 
 
 class ScanError(Exception):
@@ -138,7 +138,7 @@ def read(
         if same and _equal(vertex_colors.values, known.vertex_colors.values):
             return known
         tell(0.3)
-        triangles = _triangles(data)
+        triangles = triangles_of(data)
     return _build(geometry, scene, raw, vertex_colors, triangles, voxel_size, tell)
 
 
@@ -146,15 +146,6 @@ def _equal(first: np.ndarray | None, second: np.ndarray | None) -> bool:
     if first is None or second is None:
         return first is second
     return np.array_equal(first, second)
-
-
-def _triangles(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray | None:
-    if not isinstance(data, bpy.types.Mesh) or not len(data.polygons):
-        return None
-    data.calc_loop_triangles()
-    flat = np.empty(len(data.loop_triangles) * 3, dtype=np.int32)
-    data.loop_triangles.foreach_get("vertices", flat)
-    return flat.reshape(-1, 3)
 
 
 def _build(

@@ -6,11 +6,11 @@ import bpy
 import numpy as np
 from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_3d
 from mathutils import Matrix, Vector
-from mathutils.bvhtree import BVHTree
 
-from ..scan.geometry import coordinates, same_bits, triangle_count
+from ..scan.geometry import coordinates, same_bits, triangle_count, triangles_of
 from ..session import watch
 from .picking import Projection, View, near
+from .surface import Surface
 
 HOVER_LIMIT = 3_000_000  # points that a view change projects while hovering; a click looks at all
 
@@ -31,17 +31,28 @@ class _Shape:
     raw: np.ndarray
     axes: np.ndarray  # float32 (3, M), of every `step`-th vertex
     step: int
-    tree: BVHTree | None
-    faces: tuple  # what the tree was made of, in short
+    surface: Surface | None  # as its modifiers show it
+    faces: tuple  # what it was made of, in short
     projections: dict[int, Projection]
     version: tuple
 
 
 _shapes: dict[int, _Shape] = {}
 
+_PAUSE = 0.001  # seconds between two parts of a surface, for everything else that waits
+
 
 def forget_all() -> None:
     _shapes.clear()
+
+
+def _grow() -> float | None:
+    """Timer: the next part of a surface that was looked at before it was whole."""
+    for shape in _shapes.values():
+        if shape.surface is not None and not shape.surface.whole:
+            shape.surface.grow()
+            return _PAUSE
+    return None
 
 
 def _shape(obj: bpy.types.Object) -> _Shape:
@@ -53,16 +64,25 @@ def _shape(obj: bpy.types.Object) -> _Shape:
     if known is not None and known.faces == faces and same_bits(raw, known.raw):
         known.version = version
         return known
-    tree = None
-    if obj.type == "MESH" and len(obj.data.polygons):
-        tree = BVHTree.FromObject(obj, bpy.context.evaluated_depsgraph_get())
     step = max(1, -(-len(raw) // HOVER_LIMIT))
-    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, tree, faces, {}, version)
+    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, _surface(obj), faces, {}, version)
     there = {data.session_uid for data in (*bpy.data.meshes, *bpy.data.pointclouds)}
     for uid in _shapes.keys() - there:
         del _shapes[uid]
     _shapes[obj.data.session_uid] = shape
     return shape
+
+
+def _surface(obj: bpy.types.Object) -> Surface | None:
+    if obj.type != "MESH" or not len(obj.data.polygons):
+        return None
+    shown = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    try:
+        mesh = shown.to_mesh()
+        triangles = triangles_of(mesh)
+        return None if triangles is None else Surface(coordinates(mesh), triangles)
+    finally:
+        shown.to_mesh_clear()
 
 
 def _faces(obj: bpy.types.Object) -> tuple:
@@ -92,10 +112,13 @@ def sight(
 
     Args:
         point_size: pixels that the overlay draws a point with; what is drawn under the cursor is what is meant.
-        exact: look at all points of a scan that is too large for that on every view change.
+        exact: look at all of a scan that is too large for that on every view change, or was not looked at before;
+            else nothing may be seen of it for a while.
     """
     shape = _shape(obj)
-    if shape.tree is not None:
+    if shape.surface is not None:
+        if not _ready(shape.surface, exact):
+            return None
         return _hit(obj, shape, region, region_3d, mouse, exact)
     view = view_of(region, region_3d, obj)
     radius = point_size / 2 + 0.5
@@ -116,6 +139,17 @@ def sight(
     return Sight(vertex, (x, y, z))
 
 
+def _ready(surface: Surface, now: bool) -> bool:
+    """Whether all of a surface can be hit; where not, it is completed by and by, or `now`."""
+    if not surface.whole:
+        surface.grow()
+    while now and not surface.whole:
+        surface.grow()
+    if not surface.whole and not bpy.app.timers.is_registered(_grow):
+        bpy.app.timers.register(_grow)
+    return surface.whole
+
+
 def _hit(
     obj: bpy.types.Object,
     shape: _Shape,
@@ -130,7 +164,7 @@ def _hit(
     start = to_local @ origin
     ray = (to_local.to_3x3() @ direction).normalized()
     for _ in range(64):
-        place, _, _, _ = shape.tree.ray_cast(start, ray)
+        place = shape.surface.hit(start, ray)
         if place is None:
             return None
         if not _clipped(region_3d, obj.matrix_world @ place):

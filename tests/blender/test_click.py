@@ -5,6 +5,8 @@ import time
 import numpy as np
 import pytest
 from conftest import add_mesh, ball, connect, edit_mode, grid_points, group, instance, object_mode, pump, select
+from mathutils import Vector
+from mathutils.bvhtree import BVHTree
 
 POINTS = grid_points()
 MIDDLE, CORNER = 820, 0
@@ -224,12 +226,45 @@ def test_after_its_faces_are_deleted_a_mesh_is_clicked_as_points(connected, blen
     obj = add_mesh(POINTS, np.stack([corner, corner + 1, corner + 41, corner + 40], axis=1))
     seeing = module("tool.seeing")
     scan = session.scan_of(obj, blender.context.scene)
-    assert len(scan.triangles) == 2 * 39 * 39 and seeing._shape(obj).tree is not None
+    assert len(scan.triangles) == 2 * 39 * 39 and seeing._shape(obj).surface is not None
     edit_mode()
     blender.ops.mesh.select_all(action="SELECT")
     blender.ops.mesh.delete(type="ONLY_FACE")
     object_mode()
-    assert session.scan_of(obj, blender.context.scene).triangles is None and seeing._shape(obj).tree is None
+    assert session.scan_of(obj, blender.context.scene).triangles is None and seeing._shape(obj).surface is None
+
+
+def test_a_large_surface_is_seen_once_all_its_parts_are_made(connected, blender, module, monkeypatch):
+    surface, seeing = module("tool.surface"), module("tool.seeing")
+    monkeypatch.setattr(surface, "PART", 500)
+    corner = np.array([r * 40 + c for r in range(39) for c in range(39)])
+    faces = np.concatenate([corner + np.array([[0], [1], [41]]), corner + np.array([[0], [41], [40]])], axis=1).T
+    random = np.random.default_rng(0)
+    points = POINTS + random.random((len(POINTS), 1)) * [0, 0, 0.01]
+    points[700] = np.nan
+    parts = seeing._shape(add_mesh(points, faces)).surface
+    assert not seeing._ready(parts, now=False)
+    while seeing._grow() is not None:
+        pass
+    assert seeing._ready(parts, now=False)
+
+    tree = BVHTree.FromPolygons(points.tolist(), faces[(faces != 700).all(axis=1)].tolist())
+    found = 0
+    for x, y in random.uniform(-0.5, 2.5, (200, 2)):
+        start, ray = Vector((x, y, 1)), Vector((0.1, 0.2, -1)).normalized()
+        place, expected = parts.hit(start, ray), tree.ray_cast(start, ray)[0]
+        assert (place is None) == (expected is None)
+        assert place is None or (place - expected).length < 1e-5
+        found += place is not None
+    assert 50 < found < 150
+
+
+def test_a_click_does_not_wait_for_a_surface_to_be_made_by_and_by(connected, blender, module, monkeypatch):
+    monkeypatch.setattr(module("tool.surface"), "PART", 500)
+    seeing = module("tool.seeing")
+    corner = np.array([r * 40 + c for r in range(39) for c in range(39)])
+    obj = add_mesh(POINTS, np.stack([corner, corner + 1, corner + 41, corner + 40], axis=1))
+    assert seeing._ready(seeing._shape(obj).surface, now=True)
 
 
 def test_a_modifier_changes_what_is_seen(connected, blender, module):

@@ -1,0 +1,41 @@
+"""The faces of a mesh, for rays to hit. One tree of a large mesh would keep the window waiting for seconds, so there
+are many small ones, made one after the other."""
+
+import numpy as np
+from mathutils import Vector
+from mathutils.bvhtree import BVHTree
+
+PART = 50_000  # triangles in a tree: some 50 ms
+
+
+class Surface:
+    """Triangles int32 (T, 3) of positions float32 (N, 3); those with a corner that is no number are never hit."""
+
+    def __init__(self, positions: np.ndarray, triangles: np.ndarray):
+        finite = np.isfinite(positions).all(axis=1)
+        self._positions = positions
+        self._triangles = triangles if finite.all() else triangles[finite[triangles].all(axis=1)]
+        self._numbers = np.empty(len(positions), dtype=np.int32)
+        self._trees: list[BVHTree] = []
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it can be hit."""
+        return len(self._trees) * PART >= len(self._triangles)
+
+    def grow(self) -> None:
+        """Make one part more, of those that are missing."""
+        start = len(self._trees) * PART
+        triangles = self._triangles[start : start + PART]
+        used = np.zeros(len(self._positions), dtype=bool)
+        used[triangles] = True
+        vertices = np.flatnonzero(used)
+        self._numbers[vertices] = np.arange(len(vertices), dtype=np.int32)
+        corners = self._positions[vertices].tolist()
+        self._trees.append(BVHTree.FromPolygons(corners, self._numbers[triangles].tolist(), all_triangles=True))
+
+    def hit(self, start: Vector, ray: Vector) -> Vector | None:
+        """The first place on the surface from `start` along `ray`."""
+        hits = (tree.ray_cast(start, ray) for tree in self._trees)
+        nearest = min((hit for hit in hits if hit[0] is not None), key=lambda hit: hit[3], default=None)
+        return None if nearest is None else nearest[0]
