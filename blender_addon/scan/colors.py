@@ -1,7 +1,9 @@
 """Colours of the vertices as the eye sees them: of a colour attribute, else of the material's texture, else none."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -9,6 +11,11 @@ import numpy as np
 from .blocks import blocks
 
 MAX_TEXTURE = 2048
+KEPT = 4
+
+_textured: list[tuple[tuple, "VertexColors | None"]] = []
+"""Colours from textures, and a mark of all that they were made of: an undo changes neither, and looking at a large
+texture takes half a second."""
 
 
 @dataclass(frozen=True)
@@ -150,15 +157,37 @@ def _texture_colors(mesh: bpy.types.Mesh) -> VertexColors | None:
     images = {slot: base_color_image(material) for slot, material in enumerate(mesh.materials)}
     if not any(images.values()):
         return None
-    corners = np.full((len(mesh.loops), 3), 128, dtype=np.uint8)
     uv = np.empty(len(mesh.loops) * 2, dtype=np.float32)
     layer.uv.foreach_get("vector", uv)
-    uv = np.nan_to_num(uv.reshape(-1, 2))
     slots = np.empty(len(mesh.polygons), dtype=np.int32)
     mesh.polygons.foreach_get("material_index", slots)
     sizes = np.empty(len(mesh.polygons), dtype=np.int32)
     mesh.polygons.foreach_get("loop_total", sizes)
-    corner_slot = np.repeat(slots, sizes)
+    vertices = _corner_vertices(mesh)
+    arrays = tuple(zlib.crc32(array) for array in (uv, slots, sizes, vertices))
+    mark = (len(mesh.vertices), arrays, tuple(image and _mark(image) for image in images.values()))
+    known = next((colors for kept, colors in _textured if kept == mark), None)
+    if known is None:
+        known = _sampled(mesh, images, uv.reshape(-1, 2), np.repeat(slots, sizes))
+        _textured.insert(0, (mark, known))
+        del _textured[KEPT:]
+    return known
+
+
+def _mark(image: bpy.types.Image) -> tuple:
+    """Another one whenever the pixels may be others; never the same while they are painted and not saved."""
+    path = Path(bpy.path.abspath(image.filepath, library=image.library))
+    written = path.stat().st_mtime_ns if image.filepath and path.is_file() else 0
+    space = image.colorspace_settings.name
+    return image.session_uid, tuple(image.size), str(path), written, space, object() if image.is_dirty else None
+
+
+def _sampled(
+    mesh: bpy.types.Mesh, images: dict[int, bpy.types.Image | None], uv: np.ndarray, corner_slot: np.ndarray
+) -> VertexColors | None:
+    """Colours of the images, by material slot, at the places uv (L, 2) of the corners."""
+    corners = np.full((len(uv), 3), 128, dtype=np.uint8)
+    uv = np.nan_to_num(uv)
     names = []
     for slot, image in images.items():
         pixels = _pixels(image) if image is not None else None

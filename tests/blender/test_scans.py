@@ -208,3 +208,49 @@ def test_the_colours_of_a_large_scan_are_read_in_blocks_and_each_is_told(blender
     read = module("scan.colors").read_colors(data, tell=told.append)
     assert (read.values == colors[:, :3]).all()
     assert len(told) > 2 and told == sorted(told) and told[-1] == 1
+
+
+@pytest.fixture
+def textured(blender, tmp_path):
+    """A square of two triangles whose corners lie in a red, green, blue and white pixel of a picture on disk."""
+    image = blender.data.images.new("photo", 2, 2)
+    image.pixels[:] = [1, 0, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 1]
+    image.filepath_raw, image.file_format = str(tmp_path / "photo.png"), "PNG"
+    image.save()
+    material = blender.data.materials.new("photo")
+    material.use_nodes = True
+    nodes = material.node_tree
+    texture = nodes.nodes.new("ShaderNodeTexImage")
+    texture.image = image
+    shader = next(node for node in nodes.nodes if node.type == "BSDF_PRINCIPLED")
+    nodes.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    obj = add_mesh([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], [[0, 1, 2], [1, 3, 2]])
+    obj.data.materials.append(material)
+    layer = obj.data.uv_layers.new()
+    places = np.array([[0.2, 0.2], [0.8, 0.2], [0.2, 0.8], [0.8, 0.8]])
+    layer.uv.foreach_set("vector", places[[0, 1, 2, 1, 3, 2]].astype(np.float32).ravel())
+    return obj, image
+
+
+def test_colours_of_a_textured_mesh_are_those_of_its_picture(textured, module):
+    read = module("scan.colors").read_colors(textured[0].data)
+    assert read.values.tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
+    assert read.source == "texture “photo”"
+
+
+def test_a_picture_is_looked_at_again_only_when_it_was_changed(textured, blender, module, monkeypatch):
+    colors = module("scan.colors")
+    obj, image = textured
+    looks = []
+    look = colors._pixels
+    monkeypatch.setattr(colors, "_pixels", lambda image: looks.append(image.name) or look(image))
+    first = colors.read_colors(obj.data).values
+    blender.ops.ed.undo_push(message="Something else")
+    assert (colors.read_colors(blender.data.objects["scan"].data).values == first).all()
+    assert len(looks) == 1
+    image.pixels[:4] = [0, 0, 0, 1]
+    assert colors.read_colors(obj.data).values[0].tolist() == [0, 0, 0]
+    image.save()
+    assert colors.read_colors(obj.data).values[0].tolist() == [0, 0, 0]
+    obj.data.uv_layers[0].uv[0].vector = (0.8, 0.8)
+    assert colors.read_colors(obj.data).values[0].tolist() == [255, 255, 255]
