@@ -29,13 +29,12 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, weights, log and curves.")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     init: Annotated[
-        str, typer.Option(help="Weights to start from; layers that differ are widened, narrowed or replaced.")
+        str, typer.Option(help="Weights to start from; the first and the last layer are widened or replaced.")
     ] = "",
     threads: Annotated[int, typer.Option(min=1, help="Torch threads on a CPU.")] = 1,
     workers: Annotated[
         int, typer.Option(help="Processes that cut crops and click on them; -1: all cores but one.")
     ] = -1,
-    teacher: Annotated[str, typer.Option(help="Weights of a network of the same inputs, to imitate as well.")] = "",
 ) -> None:
     """Train a network; started again with the same --out it goes on where it stopped.
 
@@ -49,12 +48,12 @@ def command(
         old_state, old_model = read_weights(path)
         fresh = build_model(settings.model).state_dict()
         state = adapt_state(old_state, old_model.inputs, fresh, settings.model.inputs, path)
-    guide = _teacher(teacher, settings.model) if teacher else None
+    teacher = _teacher(settings.teacher, settings.model) if settings.teacher else None
     out.mkdir(parents=True, exist_ok=True)
     place = join()
     if workers < 0:
         workers = max(1, min(os.cpu_count() - 1, settings.batch) // place.world)
-    trainer = Trainer(settings, out, device, state, workers, place, guide)
+    trainer = Trainer(settings, out, device, state, workers, place, teacher)
     if place.leads:
         _run(trainer, out)
     else:

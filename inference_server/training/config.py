@@ -32,7 +32,8 @@ class TrainingConfig:
 
     large: share of groups that have one crop of crops x max_voxels instead; structure: share of crops cut for walls,
     floors and ceilings; cut: whether clicks correct the mask after the minimum cut, as an artist's do, instead of the
-    network's own.
+    network's own; teacher: weights of a network of the same inputs that this one imitates as well,
+    layers: in what its layers put out, too, and keeping its coarser ones (`Imitation`).
     """
 
     model: ModelConfig
@@ -45,6 +46,8 @@ class TrainingConfig:
     large: float = 0.0
     structure: float = 0.15
     cut: bool = False
+    teacher: str = ""
+    layers: bool = False
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup: int = 200
@@ -71,6 +74,8 @@ def read_config(path: Path) -> TrainingConfig:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         sources = [Source(**{**s, "folder": Path(s["folder"]).expanduser()}) for s in content.pop("sources")]
         model = ModelConfig(**content.pop("model"))
+        if content.get("layers") and not content.get("teacher"):
+            raise UserError(f"The training config {path} has `layers` without a `teacher` whose layers they are.")
         known = {field.name for field in fields(TrainingConfig)}
         unknown = sorted(set(content) - known)
         if unknown:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..models.inputs import channel_slices
-from .narrow import narrowed
 
 _FIRST = "conv0p1s1.kernel"
 _LAST = ("final.kernel", "final.bias")
@@ -19,19 +18,19 @@ def adapt_state(
     """The state dict `state`, of input configuration `inputs`, made to fit `wanted`, of `wanted_inputs`.
 
     Channels that both configurations have keep their kernels in the first convolution, new ones get zeros; the
-    output layer stays fresh where its shape differs; a narrower network of the same layout keeps what says most of
-    every layer. Raises UserError where anything else differs.
+    output layer stays fresh where its shape differs; 1x1x1 kernels where the other has wider ones get what comes
+    nearest. Raises UserError where anything else differs.
     """
-    if _is_narrower(wanted, state):
-        state = narrowed(state, wanted)
+    becomes_pointwise = [key for key, value in state.items() if key in wanted and wanted[key].ndim < value.ndim == 3]
+    state = {**state, **{key: _pointwise(state[key]) for key in becomes_pointwise}}
     out = {}
     for key, target in wanted.items():
         value = state.get(key)
-        if key == _FIRST and value is not None and value.shape[::2] == target.shape[::2]:
+        if key == _FIRST and value is not None and _but_inputs(value) == _but_inputs(target):
             out[key] = torch.zeros_like(target)
             old, new = channel_slices(inputs), channel_slices(wanted_inputs)
             for group in old.keys() & new.keys():
-                out[key][:, new[group]] = value[:, old[group]]
+                out[key][..., new[group], :] = value[..., old[group], :]
         elif value is not None and value.shape == target.shape:
             out[key] = value
         elif key in _LAST:
@@ -41,8 +40,12 @@ def adapt_state(
     return out
 
 
-def _is_narrower(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> bool:
-    if wanted.keys() != state.keys():
-        return False
-    widths = [(len(wanted[key]), len(state[key])) for key in wanted if key.endswith(".bn.bias")]
-    return all(new <= old for new, old in widths) and any(new < old for new, old in widths)
+def _pointwise(kernel: Tensor) -> Tensor:
+    """The 1x1x1 kernel (Ci, Co) that comes near a centred one (K, Ci, Co) where neighbours are alike: on a scan's
+    surfaces about a third of them are there."""
+    centre = kernel[len(kernel) // 2]
+    return centre + (kernel.sum(0) - centre) / 3
+
+
+def _but_inputs(kernel: Tensor) -> tuple[int, ...]:
+    return kernel.shape[:-2] + kernel.shape[-1:]

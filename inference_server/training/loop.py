@@ -19,13 +19,12 @@ from ..models.checkpoints import save_weights
 from ..models.points import Points
 from ..models.registry import build_model
 from .config import TrainingConfig
-from .losses import imitation_loss, mask_loss
+from .imitation import Imitation
+from .losses import mask_loss
 from .processes import Place
 from .workers import ClickWorkers, finished
 
 CHECKPOINT_SECONDS = 90
-IMITATION = 2.0
-"""Weight of the teacher's word, where there is one: as much as the truth's cross-entropy has in `mask_loss`."""
 
 
 class Lane:
@@ -92,7 +91,7 @@ class Trainer:
         if init is not None:
             self.model.load_state_dict(init)
         self.model.to(self.device).train()
-        self.teacher = teacher and teacher.to(self.device).requires_grad_(False)
+        self.imitation = teacher and Imitation(self.model, teacher.to(self.device), config.layers)
         several = self.place.world > 1
         self.network = nn.parallel.DistributedDataParallel(self.model) if several else self.model
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
@@ -165,10 +164,8 @@ class Trainer:
         logits = self.network(lane.points, features)
         lane.answer(logits[:, 1] - logits[:, 0], last)
         loss = mask_loss(logits, truth, lane.labelled, lane.points.batch)
-        if self.teacher is not None:
-            with torch.no_grad():
-                taught = self.teacher(lane.points, features)
-            loss = loss + IMITATION * imitation_loss(logits, taught, lane.points.batch)
+        if self.imitation is not None:
+            loss = loss + self.imitation.loss(logits, lane.points, features)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 3.0)

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from inference_server.errors import UserError
 from inference_server.models.checkpoints import find_weights, load_model, read_weights, save_weights
+from inference_server.models.points import Points
 from inference_server.models.registry import ModelConfig, build_model
 from inference_server.training.initialise import adapt_state
 
@@ -83,6 +84,30 @@ def test_starting_from_narrower_weights_changes_nothing_at_first(small_file):
     kernel = state["conv0p1s1.kernel"]
     assert torch.equal(adapted[:, :3], kernel[:, :3]) and torch.equal(adapted[:, 6:8], kernel[:, 3:5])
     assert not adapted[:, 3:6].any() and not adapted[:, 8:].any()
+
+
+def test_a_pointwise_network_starts_as_one_whose_kernels_look_at_no_neighbours(small_file):
+    state, _ = read_weights(small_file)
+    wide, lite = build_model(SMALL).eval(), build_model(ModelConfig("MinkUNetLite", "rgb")).eval()
+    for key, value in lite.state_dict().items():
+        if value.ndim < state[key].ndim:
+            centre = state[key][13].clone()
+            state[key].zero_()[13] = centre
+    wide.load_state_dict(state)
+    lite.load_state_dict(adapt_state(state, "rgb", lite.state_dict(), "rgb", small_file))
+    xyz, features = torch.rand(300, 3), torch.rand(300, 5)
+    with torch.inference_mode():
+        expected = wide(Points(xyz), features)
+        assert torch.allclose(lite(Points(xyz), features), expected, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_a_pointwise_kernel_starts_with_a_third_of_its_neighbours(small_file):
+    state, _ = read_weights(small_file)
+    wanted = build_model(ModelConfig("MinkUNetLite", "rgb")).state_dict()
+    wide, lite = (
+        each["block8.0.conv1.kernel"] for each in (state, adapt_state(state, "rgb", wanted, "rgb", small_file))
+    )
+    assert torch.allclose(lite, wide[13] + (wide.sum(0) - wide[13]) / 3)
 
 
 def test_a_network_starts_from_itself_as_it_is(small_file):

@@ -45,7 +45,7 @@ def test_an_unknown_engine_is_a_sentence():
         load_engine("spconv")
 
 
-@pytest.mark.parametrize("name", ["MinkUNetSmall", "MinkUNet14A", "MinkUNet34C"])
+@pytest.mark.parametrize("name", ["MinkUNetSmall", "MinkUNetLite", "MinkUNet14A", "MinkUNet34C"])
 def test_parity_with_minkowskiengine_in_float64(name):
     minkowski_or_skip()
     config = ModelConfig(name, "rgb")

@@ -11,7 +11,7 @@ import torch
 
 from inference_server.errors import UserError
 from inference_server.files import sha256_of
-from inference_server.models.checkpoints import read_weights
+from inference_server.models.checkpoints import DEFAULT_WEIGHTS, read_weights
 from inference_server.models.inputs import channel_slices, hide_colour, input_width
 from inference_server.models.registry import ModelConfig, build_model
 from inference_server.sparse.kernel_maps import neighbour_table
@@ -231,11 +231,32 @@ def test_a_network_with_a_teacher_comes_nearer_to_what_it_says(scans, tmp_path):
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
 
 
+def test_layers_are_imitated_and_the_coarser_ones_are_the_teachers_own(scans, tmp_path):
+    settings = replace(config(scans, steps=16), model=ModelConfig("MinkUNetLite", "rgb-surface"), layers=True)
+    teacher = build_model(ModelConfig("MinkUNetSmall", "rgb-surface")).eval()
+    losses = []
+    trainer = Trainer(settings, tmp_path, "cpu", teacher=teacher)
+    trainer.run(lambda step, values: values and losses.append(values["loss"]))
+    assert min(losses[-2:]) < losses[0]
+    state, taught = trainer.average, teacher.state_dict()
+    same = {key.split(".")[0] for key in state if torch.equal(state[key], taught.get(key, torch.empty(0)))}
+    changed = {key.split(".")[0] for key in state if key.endswith("kernel") and key.split(".")[0] not in same}
+    assert {"conv2p2s2", "bn2", "block2", "block3", "block4", "block5", "block6", "convtr5p8s2"} <= same
+    assert {"conv0p1s1", "conv1p1s2", "block1", "block7", "convtr7p2s2", "block8", "final"} <= changed
+
+
+def test_layers_of_a_teacher_of_other_widths_are_a_sentence(scans, tmp_path):
+    settings = replace(config(scans), model=ModelConfig("MinkUNetLite", "rgb-surface"), layers=True)
+    teacher = build_model(ModelConfig("MinkUNet14A", "rgb-surface")).eval()
+    with pytest.raises(UserError, match="cannot be imitated: .* of another shape"):
+        Trainer(settings, tmp_path, "cpu", teacher=teacher)
+
+
 def test_a_teacher_of_other_inputs_is_a_sentence(tmp_path):
-    text = '[model]\nname = "MinkUNetSmall"\ninputs = "rgb"\n[[sources]]\nfolder = "nowhere"'
-    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    text = f'teacher = "{DEFAULT_WEIGHTS}"\n[model]\nname = "MinkUNetSmall"\ninputs = "rgb"\n'
+    (tmp_path / "config.toml").write_text(text + '[[sources]]\nfolder = "nowhere"', encoding="utf-8")
     with pytest.raises(UserError, match="take the inputs 'rgb-feedback'"):
-        train(tmp_path / "config.toml", tmp_path / "run", teacher="rooms-small-rgb")
+        train(tmp_path / "config.toml", tmp_path / "run")
 
 
 def test_training_learns_something_and_writes_weights(scans, tmp_path):
@@ -370,6 +391,7 @@ def test_a_checkpoint_of_another_run_is_a_sentence(scans, tmp_path):
     [
         ("steps = 10", "sources"),
         ("steps == 10", "cannot be read"),
+        ("layers = true\nsources = []\n[model]\nname = 'MinkUNetSmall'", "without a `teacher`"),
         ("stepps = 10\nsources = []\n[model]\nname = 'MinkUNetSmall'", "unknown entry 'stepps'"),
     ],
 )
