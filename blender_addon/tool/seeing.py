@@ -141,10 +141,10 @@ def sight(
 
 def _ready(surface: Surface, now: bool) -> bool:
     """Whether all of a surface can be hit; where not, it is completed by and by, or `now`."""
-    if not surface.whole:
+    while not surface.whole:
         surface.grow()
-    while now and not surface.whole:
-        surface.grow()
+        if not now:
+            break
     if not surface.whole and not bpy.app.timers.is_registered(_grow):
         bpy.app.timers.register(_grow)
     return surface.whole

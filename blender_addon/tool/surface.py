@@ -5,6 +5,8 @@ import numpy as np
 from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 
+from ..scan.scan import finite_rows
+
 PART = 50_000  # triangles in a tree: some 50 ms
 
 
@@ -12,7 +14,7 @@ class Surface:
     """Triangles int32 (T, 3) of positions float32 (N, 3); those with a corner that is no number are never hit."""
 
     def __init__(self, positions: np.ndarray, triangles: np.ndarray):
-        finite = np.isfinite(positions).all(axis=1)
+        finite = finite_rows(positions)
         self._positions = positions
         self._triangles = triangles if finite.all() else triangles[finite[triangles].all(axis=1)]
         self._numbers = np.empty(len(positions), dtype=np.int32)
