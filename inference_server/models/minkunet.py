@@ -32,7 +32,9 @@ ARCHITECTURES = {
     "MinkUNet18A": Architecture(32, (32, 64, 128, 256, 128, 128, 96, 96), (2,) * 8),
     "MinkUNet34C": Architecture(32, (32, 64, 128, 256, 256, 128, 96, 96), (2, 3, 4, 6, 2, 2, 2, 2)),
     "MinkUNetSmall": Architecture(24, (32, 64, 96, 128, 96, 64, 48, 32), (1,) * 8, first_kernel=3),
-    "MinkUNetLite": Architecture(24, (32, 64, 96, 128, 96, 64, 48, 32), (1,) * 8, first_kernel=1, pointwise=(7, 8)),
+    "MinkUNetLite": Architecture(
+        24, (32, 64, 96, 128, 96, 64, 48, 32), (1,) * 8, first_kernel=1, pointwise=(5, 6, 7, 8)
+    ),
 }
 """The paper's network is MinkUNet34C; MinkUNetSmall is its sibling for laptops, and MinkUNetLite that one with hardly
 a kernel that looks at neighbours where there are many voxels, in half the time."""

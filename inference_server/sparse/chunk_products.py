@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .kernel_maps import KernelMap
-from .row_blocks import row_blocks
+from .row_blocks import product_into, row_blocks
 
 _CPU_ROWS = 1024
 """Output rows at a time on a CPU: the gathered chunk stays in the cache (measured)."""
@@ -97,11 +97,7 @@ def product(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | Non
     out = x.new_empty(len(kernel_map.table), weight.shape[2])
     on_cpu = x.device.type == "cpu"
     for chunk in _compiled_chunks_of(kernel_map) if on_cpu else chunks_of(kernel_map, _ACCELERATOR_ROWS):
-        gathered, active, rows = _gather(padded, chunk), _active(weight, chunk), out[chunk.start : chunk.stop]
-        if bias is None:
-            torch.mm(gathered, active, out=rows)
-        else:
-            torch.addmm(bias, gathered, active, out=rows)
+        product_into(out[chunk.start : chunk.stop], _gather(padded, chunk), _active(weight, chunk), bias)
     return out
 
 

@@ -11,7 +11,7 @@ from torch.autograd import Function
 
 from . import chunk_products, pair_products
 from .kernel_maps import Coarsening, KernelMap
-from .row_blocks import row_blocks
+from .row_blocks import product_into, row_blocks
 
 _DENSE_ROWS = 8192
 
@@ -27,13 +27,13 @@ def _gradients(x: Tensor) -> ModuleType:
     return pair_products if pair_products.suits_any(x) else chunk_products
 
 
-def dense_product(x: Tensor, weight: Tensor) -> Tensor:
-    """x @ weight, x: (V, Ci), weight: (Ci, Co)."""
+def dense_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight + bias, x: (V, Ci), weight: (Ci, Co), bias: (1, Co)."""
     if x.device.type != "cpu" or x.dtype != torch.bfloat16 or (torch.is_grad_enabled() and weight.requires_grad):
-        return x @ weight
+        return x @ weight if bias is None else torch.addmm(bias, x, weight)
     out = x.new_empty(len(x), weight.shape[1])
     for block in row_blocks(len(x), _DENSE_ROWS):
-        torch.mm(x[block], weight, out=out[block])
+        product_into(out[block], x[block], weight, bias)
     return out
 
 
@@ -46,9 +46,10 @@ def _bias_gradient(ctx, grad: Tensor) -> Tensor | None:
     return grad.sum(0, keepdim=True) if ctx.needs_input_grad[2] else None
 
 
-def _pick_product(x: Tensor, weight: Tensor, parent: Tensor, slot: Tensor) -> Tensor:
-    """out[j] = x[parent[j]] @ weight[slot[j]]: one product on the parents, then the right row of each child."""
-    all_slots = dense_product(x, weight.permute(1, 0, 2).reshape(x.shape[1], -1))
+def _pick_product(x: Tensor, weight: Tensor, parent: Tensor, slot: Tensor, bias: Tensor | None = None) -> Tensor:
+    """out[j] = x[parent[j]] @ weight[slot[j]] + bias: one product on the parents, then the right row of each child."""
+    bias = None if bias is None else bias.repeat(1, len(weight))
+    all_slots = dense_product(x, weight.permute(1, 0, 2).reshape(x.shape[1], -1), bias)
     return all_slots.view(len(x) * len(weight), -1).index_select(0, parent * len(weight) + slot)
 
 
@@ -102,10 +103,10 @@ class _Transposed(Function):
     """Transpose of `_Strided`: each fine voxel takes its parent through the kernel of its place."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, coarsening: Coarsening) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, coarsening: Coarsening) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.coarsening = coarsening
-        return _pick_product(x, weight, coarsening.parent, coarsening.slot)
+        return _pick_product(x, weight, coarsening.parent, coarsening.slot, bias)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -117,7 +118,7 @@ class _Transposed(Function):
             dx = _product(grad, weight.transpose(1, 2).contiguous(), down.children)
         if ctx.needs_input_grad[1]:
             dw = _gradients(x).weight_gradient(grad, x, down.children, len(weight)).transpose(1, 2).to(weight.dtype)
-        return dx, dw, None
+        return dx, dw, _bias_gradient(ctx, grad), None
 
 
 def neighbourhood_convolution(x: Tensor, weight: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
@@ -130,6 +131,6 @@ def strided_convolution(x: Tensor, weight: Tensor, coarsening: Coarsening, bias:
     return _Strided.apply(x, weight, bias, coarsening)
 
 
-def transposed_convolution(x: Tensor, weight: Tensor, coarsening: Coarsening) -> Tensor:
-    """2x2x2, stride 2, transposed: coarse (Vc, Ci) -> fine (V, Co). weight: (8, Ci, Co)."""
-    return _Transposed.apply(x, weight, coarsening)
+def transposed_convolution(x: Tensor, weight: Tensor, coarsening: Coarsening, bias: Tensor | None = None) -> Tensor:
+    """2x2x2, stride 2, transposed: coarse (Vc, Ci) -> fine (V, Co). weight: (8, Ci, Co), bias: (1, Co)."""
+    return _Transposed.apply(x, weight, bias, coarsening)

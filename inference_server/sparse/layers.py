@@ -59,8 +59,7 @@ class Convolution(nn.Module):
         bias = None if self.bias is None else self.bias.to(x.features.dtype)
         grid = x.grid
         if self.kernel_size == 1:
-            out = dense_product(x.features, weight)
-            out = out if bias is None else out + bias
+            out = dense_product(x.features, weight, bias)
         elif self.stride == 1:
             out = neighbourhood_convolution(x.features, weight, grid.neighbours(self.kernel_size), bias)
         else:
@@ -80,8 +79,8 @@ class TransposedConvolution(nn.Module):
     def forward(self, x: SparseTensor) -> SparseTensor:
         finer = x.grid.finer
         weight = self.kernel.to(x.features.dtype)
-        out = transposed_convolution(x.features, weight, finer.coarser)
-        return SparseTensor(out if self.bias is None else out + self.bias.to(out.dtype), finer)
+        bias = None if self.bias is None else self.bias.to(x.features.dtype)
+        return SparseTensor(transposed_convolution(x.features, weight, finer.coarser, bias), finer)
 
 
 class BatchNorm(nn.Module):
@@ -99,8 +98,8 @@ class BatchNorm(nn.Module):
 
 
 def add_relu(a: SparseTensor, b: SparseTensor) -> SparseTensor:
-    """ReLU of the sum of two tensors on the same grid."""
-    return SparseTensor((a.features + b.features).relu_(), a.grid)
+    """ReLU of the sum of two tensors on the same grid, in the place of the first."""
+    return SparseTensor(a.features.add_(b.features).relu_(), a.grid)
 
 
 def concatenate(a: SparseTensor, b: SparseTensor) -> SparseTensor:

@@ -4,6 +4,9 @@ oneDNN compiles every shape of product that it meets in bfloat16, which takes 0.
 of any height each region of a scan would bring its own.
 """
 
+import torch
+from torch import Tensor
+
 SMALLEST = 16
 
 
@@ -21,3 +24,11 @@ def row_blocks(rows: int, tallest: int) -> list[slice]:
             blocks.append(slice(max(rows - height, 0), rows))
         start = blocks[-1].stop
     return blocks
+
+
+def product_into(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """out (R, Co) = x (R, Ci) @ weight (Ci, Co) + bias (1, Co), in one pass over out."""
+    if bias is None:
+        torch.mm(x, weight, out=out)
+    else:
+        torch.addmm(bias, x, weight, out=out)

@@ -1,6 +1,7 @@
 """From points to voxels and back: quantisation, the inverse map, per-voxel means."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,8 +22,15 @@ class Voxels:
 
     def mean(self, values: Tensor) -> Tensor:
         """Average per-point values (N, C) into (V, C); dtype of `values`."""
+        if len(self.inverse) == len(self.coords):
+            return values.index_select(0, self._only_points)
         total = values.new_zeros((len(self.coords), values.shape[1])).index_add_(0, self.inverse, values)
         return total / self.counts.to(values.dtype).unsqueeze(1)
+
+    @cached_property
+    def _only_points(self) -> Tensor:
+        """(V,) the point of every voxel, where each has one."""
+        return torch.argsort(self.inverse)
 
 
 def voxelize(points: Tensor, voxel_size: float, batch: Tensor | None = None) -> Voxels:

@@ -12,11 +12,11 @@ from .losses import imitation_loss
 
 ANSWERS, ANSWERS_AND_LAYERS = 2.0, 4.0
 """Weight of the teacher's answers, beside the truth's in `mask_loss`: alone, and where layers are imitated as well."""
-LAYERS = {"block1": 8.0, "block7": 2.0, "block8": 1.0}
-"""Weights of the stages at the finest two resolutions, whose errors are shares of the teacher's variance."""
+LAYERS = {"block1": 8.0, "block5": 1.0, "block6": 1.0, "block7": 2.0, "block8": 1.0}
+"""Weights of the stages whose outputs are compared; their errors are shares of the teacher's variance."""
 
-_LEARNING = {"conv0p1s1", "bn0", "conv1p1s2", "bn1", "block1", "convtr6p4s2", "bntr6", "block7"}
-_LEARNING |= {"convtr7p2s2", "bntr7", "block8", "final"}
+_LEARNING = {"conv0p1s1", "bn0", "conv1p1s2", "bn1", "block1", "block5", "block6", "final"}
+_LEARNING |= {"convtr5p8s2", "bntr5", "convtr6p4s2", "bntr6", "block7", "convtr7p2s2", "bntr7", "block8"}
 _FIRST_COARSE = "conv2p2s2"
 
 

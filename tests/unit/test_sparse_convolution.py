@@ -93,7 +93,7 @@ def test_gradients_agree_with_finite_differences(method):
         lambda a, w, b: convolution.strided_convolution(a, w, grid.coarser, b), (x, leaf(8, 2, 3), leaf(1, 3))
     )
     assert torch.autograd.gradcheck(
-        lambda a, w: convolution.transposed_convolution(a, w, grid.coarser), (coarse, leaf(8, 2, 3))
+        lambda a, w, b: convolution.transposed_convolution(a, w, grid.coarser, b), (coarse, leaf(8, 2, 3), leaf(1, 3))
     )
 
 
@@ -136,8 +136,11 @@ def test_row_blocks_cover_all_rows_with_few_heights(rows, tallest):
 def test_a_dense_product_in_blocks_is_the_product():
     generator = torch.Generator().manual_seed(0)
     x, w = torch.randn(333, 8, generator=generator), torch.randn(8, 5, generator=generator)
-    ours = convolution.dense_product(x.bfloat16(), w.bfloat16())
-    torch.testing.assert_close(ours, x.bfloat16() @ w.bfloat16(), rtol=1e-2, atol=1e-2)
+    bias = torch.randn(1, 5, generator=generator)
+    for given_bias in (None, bias.bfloat16()):
+        ours = convolution.dense_product(x.bfloat16(), w.bfloat16(), given_bias)
+        expected = x @ w if given_bias is None else x @ w + bias
+        assert float((ours.float() - expected).norm() / expected.norm()) < 1e-2
 
 
 @pytest.mark.parametrize("voxels", [3, 40, 700])

@@ -22,6 +22,13 @@ def test_mean_averages_the_points_of_each_voxel():
     assert means[voxels.inverse].squeeze(1).tolist() == [2.0, 2.0, 7.0]
 
 
+def test_the_mean_of_one_point_a_voxel_is_the_point_to_the_bit():
+    points, values = torch.rand(50, 3), torch.randn(50, 4)
+    voxels = voxelize(points, 1e-4)
+    means = voxels.mean(values)
+    assert len(means) == 50 and torch.equal(means[voxels.inverse], values)
+
+
 def test_the_same_place_in_two_scenes_is_two_voxels():
     voxels = voxelize(torch.zeros(2, 3), 0.05, torch.tensor([0, 1]))
     assert voxels.coords.tolist() == [[0, 0, 0, 0], [1, 0, 0, 0]]
