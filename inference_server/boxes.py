@@ -52,22 +52,33 @@ def box_around(
     return box
 
 
-def grown_to(scene: Scene, box: TileBox, voxels: np.ndarray) -> TileBox:
+def grown_to(scene: Scene, box: TileBox, voxels: np.ndarray, step: int = STEP) -> TileBox:
     """The box, grown until a mask keeps off its border or the scan ends there.
 
-    voxels: (V,) numbers in the scan of the mask's voxels. The box stays as it is where the mask fits, and where it
-    would hold no more voxels than before, or too many.
+    voxels: (V,) numbers in the scan of the mask's voxels; step: tiles by which a side grows at once, or half of them
+    and so on down to STEP, where the box would hold too many voxels. The box stays as it is where the mask fits, and
+    where it would hold no more voxels than before.
     """
     if not len(voxels):
         return box
     at = scene.points[scene.starts[voxels], :2] / np.float32(scene.tile_size)
     rim = RIM / TILE
     low, high = at.min(0) - rim, at.max(0) + rim
+    while True:
+        grown = _grown(scene, box, low, high, step)
+        held = scene.voxels_inside(grown)
+        if held <= MAX_REGION_VOXELS or step <= STEP:
+            break
+        step = max(step // 2, STEP)
+    return grown if scene.voxels_inside(box) < held <= MAX_REGION_VOXELS else box
+
+
+def _grown(scene: Scene, box: TileBox, low: np.ndarray, high: np.ndarray, step: int) -> TileBox:
+    """The box, grown by steps on each side to hold what lies between two corners (2,) in tiles, in the scan."""
     limits_low, limits_high = scene.tiles.min(0), scene.tiles.max(0) + 1
     first = np.array([box.x0, box.y0])
     last = np.array([box.x1, box.y1])
-    steps_down, steps_up = (np.maximum(np.ceil(far / STEP), 0).astype(int) for far in (first - low, high - last))
-    first = np.minimum(first, np.maximum(first - STEP * steps_down, limits_low))
-    last = np.maximum(last, np.minimum(last + STEP * steps_up, limits_high))
-    grown = TileBox(*first.tolist(), *last.tolist())
-    return grown if scene.voxels_inside(box) < scene.voxels_inside(grown) <= MAX_REGION_VOXELS else box
+    steps_down, steps_up = (np.maximum(np.ceil(far / step), 0).astype(int) for far in (first - low, high - last))
+    first = np.minimum(first, np.maximum(first - step * steps_down, limits_low))
+    last = np.maximum(last, np.minimum(last + step * steps_up, limits_high))
+    return TileBox(*first.tolist(), *last.tolist())

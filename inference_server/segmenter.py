@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .adaptation import AdaptationConfig, Example, follow_clicks, network_scores
-from .boxes import box_around, grown_to
+from .boxes import STEP, box_around, grown_to
 from .closeup import CLOSE_MARGIN, CLOSE_REGION, CLOSEUP_BYTES, Closeup, Sight, clicks_in_sight, sight_of
 from .errors import UserError
 from .history import HISTORY_BYTES, Answer, Before, Seen, steps_before
@@ -190,7 +190,10 @@ class Segmenter:
             clock.lap("network")
             scores = refine(scores, region.graph, *example.labels())
             clock.lap("refinement")
-            grown = grown_to(scene, box, region.voxels[(scores > 0).cpu().numpy()]) if growth < MAX_GROWTH else box
+            if growth == MAX_GROWTH:
+                break
+            # each time twice as far: what is large is reached in few runs of the network
+            grown = grown_to(scene, box, region.voxels[(scores > 0).cpu().numpy()], 2 * STEP << growth)
             if grown == box:
                 break
             scene.forget_region(box, self._device)
