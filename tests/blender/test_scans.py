@@ -210,13 +210,20 @@ def test_the_colours_of_a_large_scan_are_read_in_blocks_and_each_is_told(blender
     assert len(told) > 2 and told == sorted(told) and told[-1] == 1
 
 
+def saved_picture(blender, path, name, pixels):
+    """A picture of 2 x 2 pixels (4, 4), in Blender and on disk."""
+    image = blender.data.images.new(name, 2, 2)
+    image.pixels[:] = np.ravel(pixels)
+    image.filepath_raw, image.file_format = str(path), "PNG"
+    image.save()
+    return image
+
+
 @pytest.fixture
 def textured(blender, tmp_path):
     """A square of two triangles whose corners lie in a red, green, blue and white pixel of a picture on disk."""
-    image = blender.data.images.new("photo", 2, 2)
-    image.pixels[:] = [1, 0, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 1]
-    image.filepath_raw, image.file_format = str(tmp_path / "photo.png"), "PNG"
-    image.save()
+    pixels = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]]
+    image = saved_picture(blender, tmp_path / "photo.png", "photo", pixels)
     material = blender.data.materials.new("photo")
     material.use_nodes = True
     nodes = material.node_tree
@@ -238,12 +245,51 @@ def test_colours_of_a_textured_mesh_are_those_of_its_picture(textured, module):
     assert read.source == "texture “photo”"
 
 
+@pytest.fixture
+def tiled(textured, blender, tmp_path):
+    """That square with its right triangle in a second UDIM tile, of one dark colour, up to the border of both tiles."""
+    obj, photo = textured
+    saved_picture(blender, tmp_path / "wall.1001.png", "first", np.array(photo.pixels))
+    saved_picture(blender, tmp_path / "wall.1002.png", "second", [[0.2, 0.4, 0.6, 1]] * 4)
+    image = blender.data.images.load(str(tmp_path / "wall.1001.png"))
+    image.source = "TILED"
+    obj.data.materials[0].node_tree.nodes["Image Texture"].image = image
+    corners = np.array([[0.2, 0.2], [1.0, 0.2], [0.2, 0.8], [1.0, 0.2], [1.8, 0.8], [1.0, 0.8]])
+    obj.data.uv_layers[0].uv.foreach_set("vector", corners.astype(np.float32).ravel())
+    return obj, image
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_each_udim_tile_is_looked_at_where_faces_lie_in_it(tiled, blender, module, tmp_path, packed):
+    obj, image = tiled
+    assert [tile.number for tile in image.tiles] == [1001, 1002]
+    if packed:
+        image.pack()
+        (tmp_path / "wall.1002.png").unlink()
+    pictures = len(blender.data.images)
+    read = module("scan.colors").read_colors(obj.data)
+    dark = np.array([51, 102, 153])
+    assert read.values[0].tolist() == [255, 0, 0] and read.values[3].tolist() == dark.tolist()
+    assert np.abs(read.values[1] - (dark + [0, 255, 0]) / 2).max() <= 1, "one corner in each tile, at their border"
+    assert read.source.startswith("texture “wall.") and len(blender.data.images) == pictures
+
+
+def test_a_tile_that_was_changed_on_disk_is_seen_and_a_missing_one_is_grey(tiled, blender, module, tmp_path):
+    read = module("scan.colors").read_colors
+    obj, _ = tiled
+    assert read(obj.data).values[3].tolist() == [51, 102, 153]
+    saved_picture(blender, tmp_path / "wall.1002.png", "other", [[1, 1, 0, 1]] * 4)
+    assert read(obj.data).values[3].tolist() == [255, 255, 0]
+    (tmp_path / "wall.1002.png").unlink()
+    assert read(obj.data).values[3].tolist() == [128, 128, 128]
+
+
 def test_a_picture_is_looked_at_again_only_when_it_was_changed(textured, blender, module, monkeypatch):
-    colors = module("scan.colors")
+    colors, textures = module("scan.colors"), module("scan.textures")
     obj, image = textured
     looks = []
-    look = colors._pixels
-    monkeypatch.setattr(colors, "_pixels", lambda image: looks.append(image.name) or look(image))
+    look = textures.pixels
+    monkeypatch.setattr(textures, "pixels", lambda image, tile: looks.append(image.name) or look(image, tile))
     first = colors.read_colors(obj.data).values
     blender.ops.ed.undo_push(message="Something else")
     assert (colors.read_colors(blender.data.objects["scan"].data).values == first).all()
