@@ -19,17 +19,15 @@ _TOO_NEW = 27  # of pip: the first major release not tried
 
 # Runs inside the environment: names of requirements (with the extras given) that are not installed.
 _MISSING = """
-import importlib.metadata as m, re, sys
+import importlib.metadata as m, sys
+from pip._vendor.packaging.requirements import Requirement
 missing = []
-for line in m.requires("scanpick") or []:
-    requirement, _, marker = line.partition(";")
-    extra = re.search(r"extra\\s*==\\s*['\\"](\\w+)", marker)
-    name = re.match(r"[\\w.-]+", requirement)[0]
-    if extra is None or extra[1] in sys.argv[1:]:
+for requirement in map(Requirement, m.requires("scanpick") or []):
+    if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in ["", *sys.argv[1:]]):
         try:
-            m.version(name)
+            m.version(requirement.name)
         except m.PackageNotFoundError:
-            missing.append(name)
+            missing.append(requirement.name)
 print(*missing)
 """
 
@@ -41,7 +39,7 @@ def ensure(device: str = "auto", extras: tuple[str, ...] = ()) -> Path:
     """
     stamp = _read_stamp()
     python = venv_python(VENV)
-    if stamp and (device == "auto" or fits(device, stamp["cuda"])) and _whole(python, stamp, extras):
+    if stamp and (device == "auto" or fits(device, stamp["cuda"])) and is_whole(python, stamp, extras):
         return python
     if not SUPPORTED[0] <= sys.version_info[:2] <= SUPPORTED[1]:
         raise InstallError(
@@ -136,7 +134,8 @@ def installed_torch(python: Path) -> tuple[str, str | None] | None:
     return tuple(json.loads(answer.splitlines()[-1])) if answer else None
 
 
-def _whole(python: Path, stamp: dict, extras: tuple[str, ...]) -> bool:
+def is_whole(python: Path, stamp: dict, extras: tuple[str, ...]) -> bool:
+    """Whether an environment, by what its stamp tells, has all that pyproject.toml asks for on this machine."""
     if stamp["pyproject"] != _digest() or not set(extras) <= set(stamp["extras"]):
         return False
     answer = try_run([python, "-c", _MISSING, *stamp["extras"]])

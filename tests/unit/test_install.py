@@ -1,5 +1,6 @@
 """What install.py decides: the build of torch, the Blenders, what a failure means. Nothing is installed here."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -156,6 +157,33 @@ class TestRun:
 )
 def test_pips_failures_become_sentences(tail, says):
     assert says in environment.explain(tail)
+
+
+class TestEnvironment:
+    """Of a package `scanpick` that asks for something on old Pythons and something else for its tests."""
+
+    @pytest.fixture
+    def whole(self, tmp_path, monkeypatch):
+        folder = tmp_path / "scanpick-0.dist-info"
+        folder.mkdir()
+        needs = ["numpy>=1", "not-there-a; python_version < '3.0'", "not-there-b; extra == 'studio'"]
+        metadata = ["Metadata-Version: 2.1", "Name: scanpick", "Version: 0", *(f"Requires-Dist: {n}" for n in needs)]
+        (folder / "METADATA").write_text("\n".join(metadata), encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        digest = hashlib.sha256((REPOSITORY / "pyproject.toml").read_bytes()).hexdigest()
+        return lambda *extras: environment.is_whole(
+            Path(sys.executable), {"pyproject": digest, "extras": list(extras)}, extras
+        )
+
+    def test_what_another_python_would_need_is_not_missing(self, whole):
+        assert whole()
+
+    def test_what_an_extra_needs_is(self, whole):
+        assert not whole("studio")
+
+    def test_a_changed_pyproject_is_not_whole(self, whole):
+        assert not environment.is_whole(Path(sys.executable), {"pyproject": "other", "extras": []}, ())
 
 
 class TestBlender:
