@@ -53,6 +53,7 @@ def _export(options: argparse.Namespace) -> list[Path]:
     written: list[Path] = []
     taken: set[str] = set()
     for obj in scans:
+        _show(obj)
         if obj.mode != "OBJECT":
             with bpy.context.temp_override(object=obj, active_object=obj):
                 bpy.ops.object.mode_set(mode="OBJECT")
@@ -65,6 +66,15 @@ def _export(options: argparse.Namespace) -> list[Path]:
                 obj, options.out, options.format, options.pattern, options.at_origin, options.rest, taken
             )
     return written
+
+
+def _show(obj: bpy.types.Object) -> None:
+    """Blender works out the place of what it shows only; the file itself is not saved."""
+    collection = bpy.context.scene.collection
+    if obj.name not in collection.objects:
+        collection.objects.link(obj)
+    obj.hide_viewport = False
+    bpy.context.view_layer.update()
 
 
 _command = None

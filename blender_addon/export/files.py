@@ -13,12 +13,13 @@ from pathlib import Path
 import bpy
 
 from ..scan.geometry import Geometry
+from ..scan.textures import images_of
+from .names import safe_name
+from .packed import as_files
 from .separate import BOTTOM, KEEP, discard, new_collection, parts_of, separate
 from .whole import is_whole
 
 DEFAULT_PATTERN = "{object}"
-NAME_BYTES = 200  # of 255 that file systems take, for endings and numbers
-RESERVED = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
 
 
 class ExportError(Exception):
@@ -26,18 +27,26 @@ class ExportError(Exception):
 
 
 def _glb(path: str) -> None:
+    # viewers multiply textures by vertex colours, which scans have beside them and not for that
+    textured = any(images_of(slot.material) for slot in bpy.context.object.material_slots)
     bpy.ops.export_scene.gltf(
         filepath=path, export_format="GLB", use_selection=True, use_mesh_vertices=True, use_mesh_edges=False,
-        export_attributes=True, export_vertex_color="ACTIVE", export_all_vertex_colors=False,
+        export_attributes=True, export_all_vertex_colors=False,
+        export_vertex_color="MATERIAL" if textured else "ACTIVE",
     )  # fmt: skip
 
 
 def _fbx(path: str) -> None:
-    bpy.ops.export_scene.fbx(filepath=path, use_selection=True, object_types={"MESH"}, colors_type="SRGB")
+    with tempfile.TemporaryDirectory(prefix="scanpick-") as folder, as_files(bpy.context.object, Path(folder)):
+        bpy.ops.export_scene.fbx(
+            filepath=path, use_selection=True, object_types={"MESH"}, colors_type="SRGB",
+            path_mode="COPY", embed_textures=True,
+        )  # fmt: skip
 
 
 def _obj(path: str) -> None:
-    bpy.ops.wm.obj_export(filepath=path, export_selected_objects=True, export_colors=True, path_mode="COPY")
+    with as_files(bpy.context.object, Path(path).parent):
+        bpy.ops.wm.obj_export(filepath=path, export_selected_objects=True, export_colors=True, path_mode="COPY")
 
 
 def _ply(path: str) -> None:
@@ -64,13 +73,6 @@ FORMATS: dict[str, tuple[str, Callable[[str], None]]] = {
     "USD": (".usdc", _usd),
 }
 """Name of a format -> ending and exporter of the selected objects."""
-
-
-def safe_name(text: str) -> str:
-    """A file name that every system takes, without ending, as like to the text as can be."""
-    text = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text).strip(". ")
-    text = text.encode("utf-8")[:NAME_BYTES].decode("utf-8", errors="ignore").strip(". ") or "object"
-    return f"_{text}" if text.split(".")[0].lower() in RESERVED else text
 
 
 def file_name(pattern: str, scan: str, name: str, number: int, taken: set[str]) -> str:
@@ -140,7 +142,7 @@ def export_steps(
     taken = set() if taken is None else taken
     names = {p.number: file_name(pattern, obj.name, p.name, p.number, taken) for p in parts}
     view_layer = bpy.context.view_layer
-    selected, active = list(bpy.context.selected_objects), view_layer.objects.active
+    selected, active = _selected(view_layer), view_layer.objects.active
     collection = new_collection(bpy.context.scene, "Scanpick export")
     try:
         with scratch_in(folder) as scratch:
@@ -163,11 +165,21 @@ def export_steps(
                 yield done / len(parts), path
     finally:
         discard(collection)
-        for other in bpy.context.selected_objects:
-            other.select_set(False)
-        for other in selected:
-            other.select_set(True)
+        _select_only(view_layer, selected)
         view_layer.objects.active = active
+
+
+def _selected(view_layer: bpy.types.ViewLayer) -> list[bpy.types.Object]:
+    """Hidden objects as well, which most exporters would write."""
+    view_layer.update()  # it may still list objects that are gone
+    return [obj for obj in view_layer.objects if obj.select_get(view_layer=view_layer)]
+
+
+def _select_only(view_layer: bpy.types.ViewLayer, objects: list[bpy.types.Object]) -> None:
+    for other in _selected(view_layer):
+        other.select_set(False)
+    for obj in objects:
+        obj.select_set(True)
 
 
 @contextmanager
@@ -191,9 +203,7 @@ def _write_one(
     name: str,
 ) -> None:
     """Write a file with what belongs to it (materials, textures) in `scratch`, then move all of it to its place."""
-    for other in bpy.context.selected_objects:
-        other.select_set(False)
-    piece.select_set(True)
+    _select_only(view_layer, [piece])
     view_layer.objects.active = piece
     view_layer.update()
     try:

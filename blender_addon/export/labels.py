@@ -11,7 +11,8 @@ from ..labels.objects import labels_of_objects
 from ..scan import colors, files
 from ..scan.geometry import Geometry, triangles_of
 from ..server.conversion import Conversion
-from .files import ExportError, safe_name, scratch_in
+from .files import ExportError, scratch_in
+from .names import safe_name
 
 ENDINGS = {"PLY": ".ply", "NPZ": ".npz", "SCANNET": ".aggregation.json", "KITTI": ".label"}
 ONE_LABEL = ("PLY", "KITTI")
@@ -53,7 +54,7 @@ def export_labels(obj: bpy.types.Object, path: Path) -> Generator[float | None, 
     arrays = {
         "positions": positions,
         "offset": offset,
-        "colors": colors.read_colors(geometry.data).values,
+        "colors": colors.read_colors(geometry.data, geometry.materials).values,
         "faces": triangles_of(geometry.data),
     }
     yield 0.3

@@ -1,5 +1,6 @@
 """A part of a mesh or point cloud as a mesh of its own: faces, edges, attributes, materials and normals kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -131,8 +132,8 @@ class Topology:
         return Selection(np.flatnonzero(taken), np.flatnonzero(used), corners, faces)
 
 
-def build(source: Source, part: Selection, name: str) -> bpy.types.Mesh:
-    """A new mesh of the part, in the source's own coordinates. Scanpick's own data stays behind."""
+def build(source: Source, part: Selection, name: str, materials: Sequence[bpy.types.Material | None]) -> bpy.types.Mesh:
+    """A new mesh of the part with some materials, in the source's own coordinates. Scanpick's own data stays behind."""
     mesh = bpy.data.meshes.new(name)
     mesh.vertices.add(len(part.vertices))
     if len(part.edges) or len(part.corners):
@@ -147,6 +148,8 @@ def build(source: Source, part: Selection, name: str) -> bpy.types.Mesh:
             _copy_attribute(mesh, attribute, source.read(attribute.name)[taken[attribute.domain]])
     if isinstance(source.data, bpy.types.Mesh):
         _copy_settings(mesh, source.data, part)
+    for material in materials:
+        mesh.materials.append(material)
     mesh.update()
     return mesh
 
@@ -179,8 +182,6 @@ def _copy_attribute(mesh: bpy.types.Mesh, attribute: bpy.types.Attribute, values
 
 
 def _copy_settings(mesh: bpy.types.Mesh, source: bpy.types.Mesh, part: Selection) -> None:
-    for material in source.materials:
-        mesh.materials.append(material)
     if source.color_attributes.active_color is not None:
         active = mesh.color_attributes.get(source.color_attributes.active_color.name)
         if active is not None:
@@ -188,6 +189,9 @@ def _copy_settings(mesh: bpy.types.Mesh, source: bpy.types.Mesh, part: Selection
             mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index
     if source.uv_layers.active is not None and source.uv_layers.active.name in mesh.uv_layers:
         mesh.uv_layers.active = mesh.uv_layers[source.uv_layers.active.name]
+    rendered = next((layer.name for layer in source.uv_layers if layer.active_render), "")
+    if rendered in mesh.uv_layers:
+        mesh.uv_layers[rendered].active_render = True
     if source.has_custom_normals and len(part.corners) and "custom_normal" not in mesh.attributes:
         normals = np.empty(len(source.corner_normals) * 3, dtype=np.float32)
         source.corner_normals.foreach_get("vector", normals)

@@ -73,7 +73,7 @@ def separate(
         if not len(chosen.vertices):
             yield part, None
             continue
-        mesh = build(source, chosen, part.name)
+        mesh = build(source, chosen, part.name, geometry.materials)
         obj = bpy.data.objects.new(part.name, mesh)
         _put(obj, geometry.obj.matrix_world)
         set_offset(obj, offset_of(geometry.obj))

@@ -30,7 +30,8 @@ def _sight(context: bpy.types.Context, event: bpy.types.Event, exact: bool) -> s
         return None
     mouse = (event.mouse_region_x, event.mouse_region_y)
     size = settings.get().point_size * context.preferences.system.pixel_size
-    return seeing.sight(obj, context.region, context.region_data, mouse, size, exact)
+    culled = seeing.culls(context.space_data.shading, obj)
+    return seeing.sight(obj, context.region, context.region_data, mouse, size, exact, culled)
 
 
 def owner_of(geometry: Geometry, vertex: int) -> int:

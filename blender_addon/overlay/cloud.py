@@ -8,7 +8,7 @@ from ..scan.geometry import Geometry, coordinates, hidden_vertices, same_bits, t
 from ..scan.masks import read_instance
 
 MAX_POINTS = 4_000_000
-"""Of larger scans every n-th point is drawn."""
+"""Of larger scans every n-th point is drawn; of those with faces, which Blender shows, every n-th one of the masks."""
 NOT_DRAWN = -3
 """Label of the points that the shader leaves out."""
 
@@ -20,7 +20,7 @@ class Cloud:
         self.version = version
         with geometry.snapshot() as data:
             self.raw = coordinates(data)
-            colors = self._colors = read_colors(data, textures=False).values
+            colors = self._colors = read_colors(data).values
             triangles = triangles_of(data)
         self.step = max(1, -(-len(self.raw) // MAX_POINTS))
         self.labels = read_instance(geometry)
@@ -30,14 +30,14 @@ class Cloud:
         self._static = _static_buffer(self.raw[:: self.step], colors[:: self.step] if colors is not None else None)
         self._triangles = triangles
         self._elements = None
-        if triangles is not None and len(triangles):
+        if triangles is not None and len(triangles) and self.step == 1:
             self._elements = gpu.types.GPUIndexBuf(type="TRIS", seq=triangles)
         self._points = self._faces = None
         self.look_for_hidden(geometry)
 
     def still_shows(self, geometry: Geometry) -> bool:
         """Whether positions and colours are still those on the graphics card; labels are told by others."""
-        colors = read_colors(geometry.data, textures=False).values
+        colors = read_colors(geometry.data).values
         same = (colors is None) == (self._colors is None) and (colors is None or np.array_equal(colors, self._colors))
         same = same and triangle_count(geometry.data) == (0 if self._triangles is None else len(self._triangles))
         return same and same_bits(coordinates(geometry.data), self.raw)
@@ -61,7 +61,7 @@ class Cloud:
         return self._points
 
     def faces(self) -> gpu.types.GPUBatch | None:
-        """All triangles, with the labels as they are now; None for a cloud."""
+        """All triangles, with the labels as they are now; None for a cloud and for what is too large."""
         self._refresh()
         return self._faces
 
@@ -77,7 +77,7 @@ class Cloud:
         buffer.attr_fill("label", labels)
         self._points = gpu.types.GPUBatch(type="POINTS", buf=self._static)
         self._points.vertbuf_add(buffer)
-        if self._elements is not None and self.step == 1:
+        if self._elements is not None:
             self._faces = gpu.types.GPUBatch(type="TRIS", buf=self._static, elem=self._elements)
             self._faces.vertbuf_add(buffer)
         self._drawn_labels = self.labels

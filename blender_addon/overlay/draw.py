@@ -135,22 +135,24 @@ def _draw_cloud(
     program.uniform_float("matrix", region_3d.perspective_matrix @ obj.matrix_world)
     program.uniform_float("point_size", _point_size(obj, view))
     program.uniform_float("opacity", 0.4 if xray else 1.0)
-    program.uniform_bool("faces", [cloud.has_faces])
+    faces = cloud.faces()
+    program.uniform_bool("faces", [faces is not None])
     program.uniform_bool("masks_only", [False])
     # in Edit Mode Blender's own dots tell what is selected: stay behind them
     program.uniform_float("bias", -BIAS if obj.mode == "EDIT" else BIAS)
     program.uniform_sampler("palette", _palette_texture(obj, view))
     clip = shader.clip_buffer(view_of(region, region_3d, obj).planes)
     program.uniform_block("clip", clip)
+    if faces is not None:
+        gpu.state.depth_mask_set(False)
+        faces.draw(program)
+        gpu.state.depth_mask_set(not xray)
+        return
     if not cloud.has_faces:
         cloud.points().draw(program)
-        if xray:  # without a depth test, points drawn later have covered the masks
-            program.uniform_bool("masks_only", [True])
-            cloud.points().draw(program)
-    elif cloud.faces() is not None:
-        gpu.state.depth_mask_set(False)
-        cloud.faces().draw(program)
-        gpu.state.depth_mask_set(not xray)
+    if cloud.has_faces or xray:  # without a depth test, points drawn later have covered the masks
+        program.uniform_bool("masks_only", [True])
+        cloud.points().draw(program)
 
 
 def _point_size(obj: bpy.types.Object, view: settings.ScanpickView) -> float:

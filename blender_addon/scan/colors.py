@@ -1,7 +1,7 @@
 """Colours of the vertices as the eye sees them: of a colour attribute, else of the material's texture, else none."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -13,28 +13,32 @@ from .encoding import linear_to_srgb
 
 KEPT = 4
 
-_textured: list[tuple[tuple, "VertexColors | None"]] = []
+_textured: list[tuple[tuple, "VertexColors"]] = []
 """Colours from textures, and a mark of all that they were made of: an undo changes neither, and looking at a large
 texture takes half a second."""
 
 
 @dataclass(frozen=True)
 class VertexColors:
-    """`values` uint8 (N, 3) sRGB or None, and where they come from, in words for the panel."""
+    """`values` uint8 (N, 3) sRGB or None, and where they come from, in words for the panel.
+
+    pictures: marks of the pictures that were looked for, None where there was no need to.
+    """
 
     values: np.ndarray | None
     source: str
+    pictures: tuple | None = None
 
 
 def read_colors(
     data: bpy.types.Mesh | bpy.types.PointCloud,
-    textures: bool = True,
+    materials: Sequence[bpy.types.Material | None] = (),
     tell: Callable[[float], None] = lambda share: None,
 ) -> VertexColors:
     """Colours of a mesh or point cloud that is not being edited.
 
     Args:
-        textures: whether to look at materials too.
+        materials: of its faces, by slot; their pictures are looked at where there is no colour attribute.
         tell: called with the share of a colour attribute that is done.
     """
     attribute = _color_attribute(data)
@@ -42,11 +46,18 @@ def read_colors(
         values = _attribute_colors(data, attribute, tell)
         if values is not None and any((values[block] != values[0]).any() for block in blocks(len(values))):
             return VertexColors(values, f"colour attribute “{attribute.name}”")
-    if textures and isinstance(data, bpy.types.Mesh):
-        textured = _texture_colors(data)
-        if textured is not None:
-            return textured
-    return VertexColors(None, "none: only the shape is used")
+    textured = _texture_colors(data, materials) if isinstance(data, bpy.types.Mesh) else None
+    return textured or VertexColors(None, "none: only the shape is used", _marks(materials))
+
+
+def pictures_changed(known: VertexColors, materials: Sequence[bpy.types.Material | None]) -> bool:
+    """Whether pictures may be others now, which no change of the mesh tells."""
+    return known.pictures is not None and known.pictures != _marks(materials)
+
+
+def _marks(materials: Sequence[bpy.types.Material | None]) -> tuple:
+    pictures = [textures.picture_of(material) for material in materials]
+    return tuple(picture and (textures.mark(picture.image), picture.uv_map) for picture in pictures)
 
 
 def _color_attribute(data: bpy.types.Mesh | bpy.types.PointCloud) -> bpy.types.Attribute | None:
@@ -97,49 +108,58 @@ def _corners_to_vertices(mesh: bpy.types.Mesh, values: np.ndarray) -> np.ndarray
     return np.round(means).astype(np.uint8)
 
 
-def _texture_colors(mesh: bpy.types.Mesh) -> VertexColors | None:
-    layer = next((uv for uv in mesh.uv_layers if uv.active_render), mesh.uv_layers.active)
-    if layer is None or not len(mesh.polygons):
+def _texture_colors(mesh: bpy.types.Mesh, materials: Sequence[bpy.types.Material | None]) -> VertexColors | None:
+    rendered = next((uv for uv in mesh.uv_layers if uv.active_render), mesh.uv_layers.active)
+    pictures = {slot: textures.picture_of(material) for slot, material in enumerate(materials)}
+    pictures = {slot: picture for slot, picture in pictures.items() if picture is not None}
+    if rendered is None or not len(mesh.polygons) or not pictures:
         return None
-    images = {slot: textures.base_color_image(material) for slot, material in enumerate(mesh.materials)}
-    if not any(images.values()):
-        return None
-    uv = np.empty(len(mesh.loops) * 2, dtype=np.float32)
-    layer.uv.foreach_get("vector", uv)
+    layers = {slot: mesh.uv_layers.get(picture.uv_map) or rendered for slot, picture in pictures.items()}
+    uvs = {layer.name: _uv(layer) for layer in layers.values()}
     slots = np.empty(len(mesh.polygons), dtype=np.int32)
     mesh.polygons.foreach_get("material_index", slots)
     sizes = np.empty(len(mesh.polygons), dtype=np.int32)
     mesh.polygons.foreach_get("loop_total", sizes)
-    vertices = _corner_vertices(mesh)
-    arrays = tuple(zlib.crc32(array) for array in (uv, slots, sizes, vertices))
-    mark = (len(mesh.vertices), arrays, tuple(image and textures.mark(image) for image in images.values()))
+    arrays = tuple(zlib.crc32(array) for array in (*uvs.values(), slots, sizes, _corner_vertices(mesh)))
+    mark = (len(mesh.vertices), arrays, _marks(materials))
     known = next((colors for kept, colors in _textured if kept == mark), None)
     if known is None:
-        known = _sampled(mesh, images, uv.reshape(-1, 2), slots, sizes)
+        faces = _Faces(slots, sizes)
+        corners = np.full((len(mesh.loops), 3), 128, dtype=np.uint8)
+        read = [slot for slot in pictures if faces.paint(corners, slot, pictures[slot].image, uvs[layers[slot].name])]
+        names = list(dict.fromkeys(pictures[slot].image.name for slot in read))
+        if not names:
+            return None
+        source = f"texture “{names[0]}”" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        known = VertexColors(_corners_to_vertices(mesh, corners), source, mark[-1])
         _textured.insert(0, (mark, known))
         del _textured[KEPT:]
     return known
 
 
-def _sampled(
-    mesh: bpy.types.Mesh,
-    images: dict[int, bpy.types.Image | None],
-    uv: np.ndarray,
-    slots: np.ndarray,
-    sizes: np.ndarray,
-) -> VertexColors | None:
-    """Colours of the images, by material slot, at the places uv (L, 2) of the corners of faces (F,) of some sizes."""
-    corners = np.full((len(uv), 3), 128, dtype=np.uint8)
-    uv = np.nan_to_num(uv)
-    corner_slots = np.repeat(slots, sizes)
-    # a face's corners may lie on the border of the tile that it is in
-    middles = np.add.reduceat(uv, np.cumsum(sizes) - sizes) / sizes[:, None]
-    in_tile = np.repeat(np.floor(middles).clip(-1, 1000).astype(np.int64), sizes, axis=0)
-    names = []
-    for slot, image in images.items():
-        of_slot = np.flatnonzero(corner_slots == slot)
-        for tile in textures.tiles(image) if image is not None else ():
-            mine = of_slot if tile is None else of_slot[(in_tile[of_slot] == textures.place(tile)).all(1)]
+def _uv(layer: bpy.types.MeshUVLoopLayer) -> np.ndarray:
+    """float32 (L, 2) of the corners."""
+    uv = np.empty(len(layer.uv) * 2, dtype=np.float32)
+    layer.uv.foreach_get("vector", uv)
+    return np.nan_to_num(uv).reshape(-1, 2)
+
+
+class _Faces:
+    """Faces with material slots (F,) and numbers of corners (F,)."""
+
+    def __init__(self, slots: np.ndarray, sizes: np.ndarray):
+        self._sizes = sizes
+        self._corner_slots = np.repeat(slots, sizes)
+
+    def paint(self, corners: np.ndarray, slot: int, image: bpy.types.Image, uv: np.ndarray) -> bool:
+        """Give the corners (L, 3) of a slot's faces the image's colours at the places uv (L, 2); whether it can be
+        read at all."""
+        of_slot = np.flatnonzero(self._corner_slots == slot)
+        tiles = textures.tiles(image)
+        in_tile = None if tiles == [None] else self._tiles(uv)[of_slot]
+        seen = False
+        for tile in tiles:
+            mine = of_slot if tile is None else of_slot[(in_tile == textures.place(tile)).all(1)]
             pixels = textures.pixels(image, tile) if len(mine) else None
             if pixels is None:
                 continue
@@ -147,9 +167,10 @@ def _sampled(
             inside = uv[mine] % 1.0 if tile is None else uv[mine] - textures.place(tile)
             x, y = np.floor(inside * (width, height)).astype(np.int64).T
             corners[mine] = pixels[y.clip(0, height - 1), x.clip(0, width - 1)]
-            names.append(image.name)
-    names = list(dict.fromkeys(names))
-    if not names:
-        return None
-    source = f"texture “{names[0]}”" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-    return VertexColors(_corners_to_vertices(mesh, corners), source)
+            seen = True
+        return seen
+
+    def _tiles(self, uv: np.ndarray) -> np.ndarray:
+        """(L, 2) columns and rows: a face's corners may lie on the border of the tile that it is in."""
+        middles = np.add.reduceat(uv, np.cumsum(self._sizes) - self._sizes) / self._sizes[:, None]
+        return np.repeat(np.floor(middles).clip(-1, 1000).astype(np.int64), self._sizes, axis=0)

@@ -36,6 +36,11 @@ class Geometry:
         return len(self.data.vertices) if self.is_mesh else len(self.data.points)
 
     @property
+    def materials(self) -> list[bpy.types.Material | None]:
+        """What its faces look like, by slot: materials of the mesh, or of the object in place of those."""
+        return [slot.material for slot in self.obj.material_slots]
+
+    @property
     def bm(self) -> bmesh.types.BMesh:
         """The edit mesh, ready to be indexed."""
         self._bm.verts.ensure_lookup_table()

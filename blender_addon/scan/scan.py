@@ -129,12 +129,12 @@ def read(
         wanted = voxel_size or (known.proposal.voxel_size if same else 0.0)
         same = same and triangle_count(data) == (0 if known.triangles is None else len(known.triangles))
         same = same and (known.triangles is None or wanted == known.sampled_for)
-        if same and trusted:
+        if same and trusted and not colors.pictures_changed(known.vertex_colors, geometry.materials):
             return known
         if not same:
             tell(0.1)
         told = (lambda share: None) if same else (lambda share: tell(0.1 + 0.2 * share))
-        vertex_colors = colors.read_colors(data, tell=told)
+        vertex_colors = colors.read_colors(data, geometry.materials, told)
         if same and _equal(vertex_colors.values, known.vertex_colors.values):
             return known
         tell(0.3)

@@ -1,5 +1,6 @@
 """Pictures on a mesh's faces: which one a material shows, its pixels, and whether they may be others by now."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -9,25 +10,72 @@ from .encoding import linear_to_srgb
 
 MAX_TEXTURE = 2048
 FIRST_TILE = 1001
+_NO_COLOUR = ("Factor", "Fac", "Vector")
+_FARTHEST = 8
+"""Nodes between a picture and where it is told its place."""
 
 
-def base_color_image(material: bpy.types.Material | None) -> bpy.types.Image | None:
-    """The image behind the Base Color of the material's Principled BSDF, or its only image."""
+@dataclass(frozen=True)
+class Picture:
+    """An image on faces, and the UV map that it lies on: "" is the one that is rendered with."""
+
+    image: bpy.types.Image
+    uv_map: str
+
+
+def picture_of(material: bpy.types.Material | None) -> Picture | None:
+    """The picture behind the Base Color of the material's Principled BSDF, or its only one."""
     if material is None or material.node_tree is None:
         return None
-    images = [n for n in material.node_tree.nodes if n.type == "TEX_IMAGE" and n.image is not None]
-    for shader in (n for n in material.node_tree.nodes if n.type in ("BSDF_PRINCIPLED", "EMISSION", "BSDF_DIFFUSE")):
-        socket = shader.inputs.get("Base Color") or shader.inputs.get("Color")
-        seen = set()
-        while socket is not None and socket.is_linked:
-            node = socket.links[0].from_node
-            if node.type == "TEX_IMAGE" and node.image is not None:
-                return node.image
-            if node in seen:
-                break
-            seen.add(node)
-            socket = next((s for s in node.inputs if s.is_linked), None)
-    return images[0].image if len(images) == 1 else None
+    nodes = material.node_tree.nodes
+    for shader in (n for n in nodes if n.type in ("BSDF_PRINCIPLED", "EMISSION", "BSDF_DIFFUSE")):
+        node = _image_behind(shader.inputs.get("Base Color") or shader.inputs.get("Color"), set())
+        if node is not None:
+            return Picture(node.image, _uv_map(node))
+    images = [n for n in nodes if n.type == "TEX_IMAGE" and n.image is not None]
+    return Picture(images[0].image, _uv_map(images[0])) if len(images) == 1 else None
+
+
+def images_of(material: bpy.types.Material | None) -> set[bpy.types.Image]:
+    """All images of a material, those in groups of nodes too."""
+    trees, seen, images = [material and material.node_tree], set(), set()
+    while trees:
+        tree = trees.pop()
+        if tree is None or tree in seen:
+            continue
+        seen.add(tree)
+        images |= {node.image for node in tree.nodes if node.type == "TEX_IMAGE" and node.image is not None}
+        trees += [node.node_tree for node in tree.nodes if node.type == "GROUP"]
+    return images
+
+
+def _image_behind(socket: bpy.types.NodeSocket | None, seen: set[bpy.types.Node]) -> bpy.types.Node | None:
+    """The first node with an image that a colour comes from, through whatever mixes it."""
+    for link in socket.links if socket is not None else ():
+        node = link.from_node
+        if node.type == "TEX_IMAGE" and node.image is not None:
+            return node
+        if node in seen:
+            continue
+        seen.add(node)
+        for behind in node.inputs:
+            found = _image_behind(behind, seen) if behind.name not in _NO_COLOUR else None
+            if found is not None:
+                return found
+    return None
+
+
+def _uv_map(node: bpy.types.Node) -> str:
+    for _ in range(_FARTHEST):
+        socket = next((socket for socket in node.inputs if socket.is_linked), None)
+        if socket is None:
+            break
+        node = socket.links[0].from_node
+        if node.type == "UVMAP":
+            return node.uv_map
+        if node.type == "ATTRIBUTE":
+            return node.attribute_name
+    return ""
 
 
 def tiles(image: bpy.types.Image) -> list[int | None]:

@@ -39,7 +39,7 @@ def start(obj: bpy.types.Object, attribute: str, path: Path, count: int, seed: i
     global _running, _truth
     geometry = Geometry(obj)
     truth = labels_of_attribute(geometry, attribute)
-    found = colors.read_colors(geometry.data).values
+    found = colors.read_colors(geometry.data, geometry.materials).values
     try:
         new = recording.begin(path, truth, count, seed, coordinates(geometry.data), found)
     except ValueError as error:

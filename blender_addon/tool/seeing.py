@@ -10,15 +10,15 @@ from mathutils import Matrix, Vector
 from ..scan.geometry import coordinates, same_bits, triangle_count, triangles_of
 from ..session import watch
 from .picking import Projection, View, near
-from .surface import Surface
+from .surface import Hit, Surface
 
 HOVER_LIMIT = 3_000_000  # points that a view change projects while hovering; a click looks at all
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A place on the scan: `vertex` is the vertex seen, or the face's corner nearest to it; `local` the mesh's own
-    coordinates of what was hit."""
+    """A place on the scan: `vertex` is the vertex seen, or the face's corner nearest to it (of a mesh that modifiers or
+    shape keys show otherwise, the vertex nearest to it); `local` the mesh's own coordinates of what was hit."""
 
     vertex: int
     local: tuple[float, float, float]
@@ -32,6 +32,7 @@ class _Shape:
     axes: np.ndarray  # float32 (3, M), of every `step`-th vertex
     step: int
     surface: Surface | None  # as its modifiers show it
+    as_it_is: bool  # whether that has the vertices of the mesh itself
     faces: tuple  # what it was made of, in short
     projections: dict[int, Projection]
     version: tuple
@@ -65,7 +66,8 @@ def _shape(obj: bpy.types.Object) -> _Shape:
         known.version = version
         return known
     step = max(1, -(-len(raw) // HOVER_LIMIT))
-    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, _surface(obj), faces, {}, version)
+    surface, as_it_is = _surface(obj, raw)
+    shape = _Shape(raw, np.ascontiguousarray(raw[::step].T), step, surface, as_it_is, faces, {}, version)
     there = {data.session_uid for data in (*bpy.data.meshes, *bpy.data.pointclouds)}
     for uid in _shapes.keys() - there:
         del _shapes[uid]
@@ -73,16 +75,17 @@ def _shape(obj: bpy.types.Object) -> _Shape:
     return shape
 
 
-def _surface(obj: bpy.types.Object) -> Surface | None:
+def _surface(obj: bpy.types.Object, raw: np.ndarray) -> tuple[Surface | None, bool]:
+    """The faces that are shown, and whether their vertices are the positions (N, 3) of the mesh itself."""
     if obj.type != "MESH" or not len(obj.data.polygons):
-        return None
+        return None, True
     shown = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
     try:
         mesh = shown.to_mesh()
-        triangles = triangles_of(mesh)
-        return None if triangles is None else Surface(coordinates(mesh), triangles)
+        triangles, positions = triangles_of(mesh), coordinates(mesh)
     finally:
         shown.to_mesh_clear()
+    return None if triangles is None else Surface(positions, triangles), same_bits(positions, raw)
 
 
 def _faces(obj: bpy.types.Object) -> tuple:
@@ -107,6 +110,7 @@ def sight(
     mouse: tuple[float, float],
     point_size: float,
     exact: bool,
+    culled: bool = False,
 ) -> Sight | None:
     """What of the object is seen at `mouse` (pixels of the region); None for nothing.
 
@@ -114,12 +118,13 @@ def sight(
         point_size: pixels that the overlay draws a point with; what is drawn under the cursor is what is meant.
         exact: look at all of a scan that is too large for that on every view change, or was not looked at before;
             else nothing may be seen of it for a while.
+        culled: whether the backs of faces are not shown.
     """
     shape = _shape(obj)
     if shape.surface is not None:
         if not _ready(shape.surface, exact):
             return None
-        return _hit(obj, shape, region, region_3d, mouse, exact)
+        return _hit(obj, shape, region, region_3d, mouse, exact, culled)
     view = view_of(region, region_3d, obj)
     radius = point_size / 2 + 0.5
     if exact and shape.step > 1:
@@ -157,6 +162,7 @@ def _hit(
     region_3d: bpy.types.RegionView3D,
     mouse: tuple[float, float],
     exact: bool,
+    culled: bool,
 ) -> Sight | None:
     to_local: Matrix = obj.matrix_world.inverted_safe()
     origin = region_2d_to_origin_3d(region, region_3d, mouse)
@@ -164,19 +170,37 @@ def _hit(
     start = to_local @ origin
     ray = (to_local.to_3x3() @ direction).normalized()
     for _ in range(64):
-        place = shape.surface.hit(start, ray)
-        if place is None:
+        hit = shape.surface.hit(start, ray)
+        if hit is None:
             return None
-        if not _clipped(region_3d, obj.matrix_world @ place):
-            return Sight(_nearest(shape, place, exact), (place.x, place.y, place.z))
+        place = hit.place
+        back = culled and hit.normal.dot(ray) > 0  # mirrored objects too: Blender turns their faces round
+        if not back and not _clipped(region_3d, obj.matrix_world @ place):
+            vertex = _corner(shape, hit) if shape.as_it_is else _nearest(shape, place, exact)
+            return Sight(vertex, (place.x, place.y, place.z))
         start = place + ray * max(1e-5, place.length * 1e-6)
     return None
+
+
+def culls(shading: bpy.types.View3DShading, obj: bpy.types.Object) -> bool:
+    """Whether a viewport leaves out the backs of an object's faces: where all of its materials ask for it, if those are
+    shown."""
+    if shading.type == "SOLID":
+        return shading.show_backface_culling
+    materials = [slot.material for slot in obj.material_slots if slot.material is not None]
+    in_colour = shading.type in ("MATERIAL", "RENDERED")
+    return in_colour and bool(materials) and all(material.use_backface_culling for material in materials)
 
 
 def _clipped(region_3d: bpy.types.RegionView3D, world: Vector) -> bool:
     if not region_3d.use_clip_planes:
         return False
     return any(Vector(p[:3]).dot(world) + p[3] <= 0 for p in list(region_3d.clip_planes)[:4])
+
+
+def _corner(shape: _Shape, hit: Hit) -> int:
+    """The corner of the triangle that is nearest to the place on it."""
+    return int(hit.corners[np.square(shape.raw[hit.corners] - np.array(hit.place, np.float32)).sum(axis=1).argmin()])
 
 
 def _nearest(shape: _Shape, place: Vector, exact: bool) -> int:

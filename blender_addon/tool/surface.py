@@ -1,6 +1,8 @@
 """The faces of a mesh, for rays to hit. One tree of a large mesh would keep the window waiting for seconds, so there
 are many small ones, made one after the other."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from mathutils import Vector
 from mathutils.bvhtree import BVHTree
@@ -8,6 +10,15 @@ from mathutils.bvhtree import BVHTree
 from ..scan.scan import finite_rows
 
 PART = 50_000  # triangles in a tree: some 50 ms
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A place on a triangle with a unit normal; corners: int32 (3,) its vertices."""
+
+    place: Vector
+    normal: Vector
+    corners: np.ndarray
 
 
 class Surface:
@@ -36,8 +47,11 @@ class Surface:
         corners = self._positions[vertices].tolist()
         self._trees.append(BVHTree.FromPolygons(corners, self._numbers[triangles].tolist(), all_triangles=True))
 
-    def hit(self, start: Vector, ray: Vector) -> Vector | None:
-        """The first place on the surface from `start` along `ray`."""
-        hits = (tree.ray_cast(start, ray) for tree in self._trees)
-        nearest = min((hit for hit in hits if hit[0] is not None), key=lambda hit: hit[3], default=None)
-        return None if nearest is None else nearest[0]
+    def hit(self, start: Vector, ray: Vector) -> Hit | None:
+        """What of the surface comes first from `start` along `ray`."""
+        hits = ((part, *tree.ray_cast(start, ray)) for part, tree in enumerate(self._trees))
+        nearest = min((hit for hit in hits if hit[1] is not None), key=lambda hit: hit[4], default=None)
+        if nearest is None:
+            return None
+        part, place, normal, triangle, _ = nearest
+        return Hit(place, normal, self._triangles[part * PART + triangle])

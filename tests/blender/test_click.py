@@ -1,6 +1,7 @@
 """A selection in Edit Mode becomes a click, and its mask a vertex group: one undo step."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -252,10 +253,12 @@ def test_a_large_surface_is_seen_once_all_its_parts_are_made(connected, blender,
     found = 0
     for x, y in random.uniform(-0.5, 2.5, (200, 2)):
         start, ray = Vector((x, y, 1)), Vector((0.1, 0.2, -1)).normalized()
-        place, expected = parts.hit(start, ray), tree.ray_cast(start, ray)[0]
-        assert (place is None) == (expected is None)
-        assert place is None or (place - expected).length < 1e-5
-        found += place is not None
+        hit, (expected, normal, triangle, _) = parts.hit(start, ray), tree.ray_cast(start, ray)
+        assert (hit is None) == (expected is None)
+        if hit is not None:
+            assert (hit.place - expected).length < 1e-5 and (hit.normal - normal).length < 1e-4
+            assert (hit.corners == faces[(faces != 700).all(axis=1)][triangle]).all()
+            found += 1
     assert 50 < found < 150
 
 
@@ -265,6 +268,57 @@ def test_a_click_does_not_wait_for_a_surface_to_be_made_by_and_by(connected, ble
     corner = np.array([r * 40 + c for r in range(39) for c in range(39)])
     obj = add_mesh(POINTS, np.stack([corner, corner + 1, corner + 41, corner + 40], axis=1))
     assert seeing._ready(seeing._shape(obj).surface, now=True)
+
+
+def looking_down(monkeypatch, seeing, x, y):
+    """A window that looks down on a place (x, y), 3 m above it; returns what `sight` is told of it."""
+    monkeypatch.setattr(seeing, "region_2d_to_origin_3d", lambda *_: Vector((x, y, 3)))
+    monkeypatch.setattr(seeing, "region_2d_to_vector_3d", lambda *_: Vector((0, 0, -1)))
+    return SimpleNamespace(), SimpleNamespace(use_clip_planes=False), (0, 0), 1.0
+
+
+TABLE = [[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]
+CUP = [[0, 0, 0.01], [0.1, 0, 0.01], [0, 0.1, 0.01]]
+
+
+def test_a_click_on_a_face_takes_a_corner_of_that_face(connected, blender, module, monkeypatch):
+    seeing = module("tool.seeing")
+    obj = add_mesh(TABLE + CUP, [[0, 1, 2], [0, 2, 3], [4, 5, 6]])
+    view = looking_down(monkeypatch, seeing, 0.3, 0.2)
+    for exact in (True, False):
+        seeing.sight(obj, *view, exact=True)
+        assert seeing.sight(obj, *view, exact=exact).vertex == 2, "the cup's vertices are nearer"
+    obj.modifiers.new("Subdivision", "SUBSURF").subdivision_type = "SIMPLE"
+    blender.context.view_layer.update()
+    assert seeing.sight(obj, *view, exact=True).vertex == 5, "what a modifier made has no vertices of the scan"
+
+
+def test_backs_of_faces_that_are_not_shown_are_looked_through(connected, blender, module, monkeypatch):
+    seeing = module("tool.seeing")
+    ceiling = [[x, -y, 2] for x, y, _ in TABLE]
+    obj = add_mesh(TABLE + ceiling, [[0, 1, 2, 3], [4, 5, 6, 7]])
+    view = looking_down(monkeypatch, seeing, 0.3, 0.2)
+    assert seeing.sight(obj, *view, exact=True).local[2] == pytest.approx(2)
+    assert seeing.sight(obj, *view, exact=True, culled=True).local[2] == pytest.approx(0, abs=1e-5)
+    obj.scale.x = -1
+    blender.context.view_layer.update()
+    assert seeing.sight(obj, *view, exact=True, culled=True).local[2] == pytest.approx(0, abs=1e-5)
+
+
+def test_backs_are_not_shown_where_the_view_or_all_materials_say_so(connected, blender, module):
+    culls, obj = module("tool.seeing").culls, add_mesh(TABLE, [[0, 1, 2, 3]])
+
+    def shading(type, backs=False):
+        return SimpleNamespace(type=type, show_backface_culling=backs)
+
+    assert culls(shading("SOLID", True), obj) and not culls(shading("SOLID"), obj)
+    assert not culls(shading("MATERIAL", True), obj) and not culls(shading("WIREFRAME", True), obj)
+    for name in ("one", "other"):
+        obj.data.materials.append(blender.data.materials.new(name))
+    obj.data.materials[0].use_backface_culling = True
+    assert not culls(shading("MATERIAL"), obj)
+    obj.data.materials[1].use_backface_culling = True
+    assert culls(shading("MATERIAL"), obj) and culls(shading("RENDERED"), obj) and not culls(shading("SOLID"), obj)
 
 
 def test_a_modifier_changes_what_is_seen(connected, blender, module):

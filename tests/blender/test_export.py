@@ -1,6 +1,8 @@
 """Objects leave the scan: as Blender objects with everything they had, and as files."""
 
+import json
 import signal
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +117,89 @@ def test_every_object_becomes_a_file_that_comes_back(blender, module, tmp_path, 
         assert count >= len(LEFT) + on_shared_faces, "corners with their own UVs may come apart"
     else:
         assert count == len(LEFT) + on_shared_faces
+
+
+def glb(path):
+    """The description in a GLB file."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<I", data[12:16])
+    return json.loads(data[20 : 20 + length])
+
+
+def paint(blender, obj, name="photo"):
+    """Put a picture of 8 x 4 pixels on the object's first material, packed into the file."""
+    image = blender.data.images.new(name, 8, 4)
+    image.pixels[:] = [0.5] * 8 * 4 * 4
+    image.pack()
+    assert image.packed_file
+    material = obj.data.materials[0]
+    material.use_nodes = True
+    nodes = material.node_tree
+    texture = nodes.nodes.new("ShaderNodeTexImage")
+    texture.image = image
+    shader = next(node for node in nodes.nodes if node.type == "BSDF_PRINCIPLED")
+    nodes.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    return image
+
+
+@pytest.mark.parametrize("format", ["GLB", "PLY", "OBJ", "FBX", "USD"])
+def test_what_is_selected_but_hidden_is_not_exported(blender, module, tmp_path, format):
+    scan = labelled(blender, module, True, {"left": LEFT})
+    other = add_mesh(POINTS, quads(), name="other scan")
+    other.select_set(True)
+    collection = blender.data.collections.new("put aside")
+    blender.context.scene.collection.children.link(collection)
+    collection.objects.link(other)
+    blender.context.collection.objects.unlink(other)
+    other.select_set(True)
+    blender.context.view_layer.layer_collection.children["put aside"].hide_viewport = True
+    assert other not in blender.context.selected_objects and other.select_get()
+    blender.context.view_layer.objects.active = scan
+    (path,) = module("export.files").export_objects(scan, tmp_path, format)
+    if format == "GLB":
+        assert [node["name"] for node in glb(path)["nodes"]] == ["left"]
+    assert other.select_get(), "it is still selected"
+
+
+@pytest.mark.parametrize("format", ["GLB", "OBJ", "FBX", "USD"])
+def test_packed_pictures_come_along(blender, module, tmp_path, format):
+    scan = labelled(blender, module, True, {"left": LEFT, "right": RIGHT})
+    image = paint(blender, scan)
+    path = image.filepath_raw
+    module("export.files").export_objects(scan, tmp_path, format)
+    assert image.packed_file and image.filepath_raw == path
+    blender.ops.wm.read_homefile(use_factory_startup=False, use_empty=True)
+    load = {
+        "GLB": lambda p: blender.ops.import_scene.gltf(filepath=p),
+        "OBJ": lambda p: blender.ops.wm.obj_import(filepath=p),
+        "FBX": lambda p: blender.ops.import_scene.fbx(filepath=p),
+        "USD": lambda p: blender.ops.wm.usd_import(filepath=p),
+    }[format]
+    load(str(next(path for path in tmp_path.iterdir() if path.stem == "left" and path.suffix != ".mtl")))
+    assert [tuple(image.size) for image in blender.data.images if image.has_data or image.size[0]] == [(8, 4)]
+
+
+def test_a_textured_object_is_not_darkened_by_its_vertex_colours(blender, module, tmp_path):
+    scan = labelled(blender, module, True, {"left": LEFT})
+    write = module("export.files").export_objects
+    attributes = [glb(path)["meshes"][0]["primitives"][0]["attributes"] for path in write(scan, tmp_path, "GLB")]
+    paint(blender, scan)
+    attributes += [glb(path)["meshes"][0]["primitives"][0]["attributes"] for path in write(scan, tmp_path, "GLB")]
+    assert ["COLOR_0" in each for each in attributes] == [True, False]
+
+
+def test_pieces_are_rendered_with_the_uv_map_and_the_materials_that_the_scan_is(blender, module):
+    scan = labelled(blender, module, True, {"left": LEFT})
+    baked = scan.data.uv_layers.new(name="Bake")
+    baked.active_render = True
+    scan.data.uv_layers.active = scan.data.uv_layers["UVMap"]
+    scan.material_slots[0].link = "OBJECT"
+    scan.material_slots[0].material = blender.data.materials.new("Of the object")
+    blender.ops.scanpick.separate(rest=False)
+    piece = blender.data.objects["left"]
+    assert [layer.name for layer in piece.data.uv_layers if layer.active_render] == ["Bake"]
+    assert piece.data.uv_layers.active.name == "UVMap"
+    assert [material.name for material in piece.data.materials] == ["Of the object"]
 
 
 def test_attributes_with_spaces_in_their_names_are_no_reason_to_fail(blender, module, tmp_path):
@@ -245,3 +330,26 @@ def test_the_command_exports_a_file_without_a_window(blender, module, tmp_path, 
     assert "no scan “other” with objects" in capfd.readouterr().err
     assert command.run([str(tmp_path / "gone.blend"), "--out", str(out)]) == 2
     assert "could not be opened" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["shown", "switched off", "collection switched off", "excluded", "in another scene"])
+def test_the_command_exports_scans_where_they_are_however_they_are_hidden(blender, module, tmp_path, how):
+    scan = labelled(blender, module, False, {"left": LEFT})
+    scan.location, scan.rotation_euler = (10, 0, 0), (np.pi / 2, 0, 0)
+    collection = blender.data.collections.new("scans")
+    (blender.data.scenes.new("other") if how == "in another scene" else blender.context.scene).collection.children.link(
+        collection
+    )
+    for former in scan.users_collection:
+        former.objects.unlink(scan)
+    collection.objects.link(scan)
+    scan.hide_viewport = how == "switched off"
+    collection.hide_viewport = how == "collection switched off"
+    if how == "excluded":
+        blender.context.view_layer.layer_collection.children["scans"].exclude = True
+    blender.ops.wm.save_as_mainfile(filepath=str(tmp_path / "room.blend"))
+    assert module("command").run([str(tmp_path / "room.blend"), "--out", str(tmp_path), "--format", "PLY"]) == 0
+    blender.ops.wm.ply_import(filepath=str(tmp_path / "left.ply"))
+    read = np.array([v.co for v in blender.context.object.data.vertices])
+    assert read.min(0) == pytest.approx((10, 0, 0), abs=1e-4)
+    assert read.max(0) == pytest.approx((10 + POINTS[LEFT][:, 0].max(), 0, POINTS[:, 1].max()), abs=1e-4)

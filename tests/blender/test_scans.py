@@ -240,7 +240,7 @@ def textured(blender, tmp_path):
 
 
 def test_colours_of_a_textured_mesh_are_those_of_its_picture(textured, module):
-    read = module("scan.colors").read_colors(textured[0].data)
+    read = module("scan.colors").read_colors(textured[0].data, textured[0].data.materials)
     assert read.values.tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
     assert read.source == "texture “photo”"
 
@@ -267,7 +267,7 @@ def test_each_udim_tile_is_looked_at_where_faces_lie_in_it(tiled, blender, modul
         image.pack()
         (tmp_path / "wall.1002.png").unlink()
     pictures = len(blender.data.images)
-    read = module("scan.colors").read_colors(obj.data)
+    read = module("scan.colors").read_colors(obj.data, obj.data.materials)
     dark = np.array([51, 102, 153])
     assert read.values[0].tolist() == [255, 0, 0] and read.values[3].tolist() == dark.tolist()
     assert np.abs(read.values[1] - (dark + [0, 255, 0]) / 2).max() <= 1, "one corner in each tile, at their border"
@@ -275,13 +275,58 @@ def test_each_udim_tile_is_looked_at_where_faces_lie_in_it(tiled, blender, modul
 
 
 def test_a_tile_that_was_changed_on_disk_is_seen_and_a_missing_one_is_grey(tiled, blender, module, tmp_path):
-    read = module("scan.colors").read_colors
     obj, _ = tiled
+
+    def read(data):
+        return module("scan.colors").read_colors(data, data.materials)
+
     assert read(obj.data).values[3].tolist() == [51, 102, 153]
     saved_picture(blender, tmp_path / "wall.1002.png", "other", [[1, 1, 0, 1]] * 4)
     assert read(obj.data).values[3].tolist() == [255, 255, 0]
     (tmp_path / "wall.1002.png").unlink()
     assert read(obj.data).values[3].tolist() == [128, 128, 128]
+
+
+def test_a_picture_lies_on_the_uv_map_that_its_node_names(textured, module):
+    obj, _ = textured
+    nodes = obj.data.materials[0].node_tree
+    baked = obj.data.uv_layers.new(name="Bake")
+    baked.uv.foreach_set("vector", np.full(12, 0.8, np.float32))
+    read = module("scan.colors").read_colors
+    assert read(obj.data, obj.data.materials).values[0].tolist() == [255, 0, 0]
+    node = nodes.nodes.new("ShaderNodeUVMap")
+    node.uv_map = "Bake"
+    nodes.links.new(node.outputs["UV"], nodes.nodes["Image Texture"].inputs["Vector"])
+    assert (read(obj.data, obj.data.materials).values == 255).all()
+
+
+def test_a_picture_is_found_behind_what_mixes_it_and_a_mask_is_not(textured, blender, module, tmp_path):
+    obj, _ = textured
+    nodes = obj.data.materials[0].node_tree
+    mask, mix = nodes.nodes.new("ShaderNodeTexImage"), nodes.nodes.new("ShaderNodeMixRGB")
+    mask.image = saved_picture(blender, tmp_path / "mask.png", "mask", [[0, 0, 0, 1]] * 4)
+    shader = next(node for node in nodes.nodes if node.type == "BSDF_PRINCIPLED")
+    nodes.links.new(mask.outputs["Color"], mix.inputs["Fac"])
+    tint = nodes.nodes.new("ShaderNodeVertexColor")
+    nodes.links.new(tint.outputs["Color"], mix.inputs["Color1"])
+    nodes.links.new(nodes.nodes["Image Texture"].outputs["Color"], mix.inputs["Color2"])
+    nodes.links.new(mix.outputs["Color"], shader.inputs["Base Color"])
+    assert module("scan.colors").read_colors(obj.data, obj.data.materials).source == "texture “photo”"
+
+
+def test_materials_of_the_object_are_looked_at_and_pictures_that_come_later(textured, blender, session):
+    obj, image = textured
+    texture = obj.data.materials[0].node_tree.nodes["Image Texture"]
+    obj.material_slots[0].link = "OBJECT"
+    assert session.scan_of(obj, blender.context.scene).color_source == "none: only the shape is used"
+    obj.material_slots[0].material = obj.data.materials[0]
+    assert session.scan_of(obj, blender.context.scene).color_source == "texture “photo”"
+    texture.image = None
+    assert session.scan_of(obj, blender.context.scene).color_source == "none: only the shape is used"
+    known = session.scan_of(obj, blender.context.scene)
+    assert session.scan_of(obj, blender.context.scene) is known
+    texture.image = image
+    assert session.scan_of(obj, blender.context.scene).color_source == "texture “photo”"
 
 
 def test_a_picture_is_looked_at_again_only_when_it_was_changed(textured, blender, module, monkeypatch):
@@ -290,13 +335,18 @@ def test_a_picture_is_looked_at_again_only_when_it_was_changed(textured, blender
     looks = []
     look = textures.pixels
     monkeypatch.setattr(textures, "pixels", lambda image, tile: looks.append(image.name) or look(image, tile))
-    first = colors.read_colors(obj.data).values
+
+    def read():
+        data = blender.data.objects["scan"].data
+        return colors.read_colors(data, data.materials).values
+
+    first = read()
     blender.ops.ed.undo_push(message="Something else")
-    assert (colors.read_colors(blender.data.objects["scan"].data).values == first).all()
+    assert (read() == first).all()
     assert len(looks) == 1
     image.pixels[:4] = [0, 0, 0, 1]
-    assert colors.read_colors(obj.data).values[0].tolist() == [0, 0, 0]
+    assert read()[0].tolist() == [0, 0, 0]
     image.save()
-    assert colors.read_colors(obj.data).values[0].tolist() == [0, 0, 0]
+    assert read()[0].tolist() == [0, 0, 0]
     obj.data.uv_layers[0].uv[0].vector = (0.8, 0.8)
-    assert colors.read_colors(obj.data).values[0].tolist() == [255, 255, 255]
+    assert read()[0].tolist() == [255, 255, 255]
