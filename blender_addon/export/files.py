@@ -12,6 +12,7 @@ from pathlib import Path
 
 import bpy
 
+from ..scan.colors import read_colors
 from ..scan.geometry import Geometry
 from ..scan.textures import images_of
 from .names import safe_name
@@ -73,6 +74,14 @@ FORMATS: dict[str, tuple[str, Callable[[str], None]]] = {
     "USD": (".usdc", _usd),
 }
 """Name of a format -> ending and exporter of the selected objects."""
+_COLOURED_POINTS = ("PLY", "OBJ")
+
+
+def loses_colours(obj: bpy.types.Object, format: str) -> bool:
+    """Whether a scan's objects have colours that the format has no place for: of points without faces."""
+    data = obj.data
+    has_faces = isinstance(data, bpy.types.Mesh) and len(data.polygons) > 0
+    return format not in _COLOURED_POINTS and not has_faces and read_colors(data).values is not None
 
 
 def file_name(pattern: str, scan: str, name: str, number: int, taken: set[str]) -> str:

@@ -110,7 +110,12 @@ class SCANPICK_OT_export_objects(_WithObjects, bpy.types.Operator):
     def finished(self, context: bpy.types.Context) -> set[str]:
         text = f"{len(self._files)} files were written to {bpy.path.abspath(self.directory)}"
         replaced = sum(path.name in self._older for path in self._files)
-        self.report({"INFO"}, f"{text}, {replaced} of them over older ones" if replaced else text)
+        if replaced:
+            text += f", {replaced} of them over older ones"
+        if files.loses_colours(scan_object(context), self.format):
+            self.report({"WARNING"}, f"{text}, without colours: points that have no faces keep theirs in PLY and OBJ")
+        else:
+            self.report({"INFO"}, text)
         return {"FINISHED"}
 
 

@@ -179,6 +179,17 @@ def test_packed_pictures_come_along(blender, module, tmp_path, format):
     assert [tuple(image.size) for image in blender.data.images if image.has_data or image.size[0]] == [(8, 4)]
 
 
+def test_a_cloud_that_loses_its_colours_is_told_what_keeps_them(blender, module, tmp_path):
+    loses = module("export.files").loses_colours
+    cloud = labelled(blender, module, False, {"left": LEFT})
+    assert [format for format in ("GLB", "PLY", "OBJ", "FBX", "USD") if loses(cloud, format)] == ["GLB", "FBX", "USD"]
+    blender.ops.scanpick.export_objects(directory=str(tmp_path), format="PLY")
+    blender.ops.wm.read_homefile(use_factory_startup=False, use_empty=True)
+    blender.ops.wm.ply_import(filepath=str(tmp_path / "left.ply"))
+    assert len(blender.context.object.data.color_attributes) == 1
+    assert not loses(labelled(blender, module, True, {"left": LEFT}), "GLB")
+
+
 def test_a_textured_object_is_not_darkened_by_its_vertex_colours(blender, module, tmp_path):
     scan = labelled(blender, module, True, {"left": LEFT})
     write = module("export.files").export_objects
