@@ -1,7 +1,8 @@
 """What the overlay shows where the view leaves something out: orthographic, X-ray, clipped, in local view, hidden."""
 
 import bpy
-from scene_edit_mode import members, open_scan
+import numpy as np
+from scene_edit_mode import SIDE, members, open_scan
 
 TOP = (0.1, -0.1, 0.8)  # on the box's lid
 FLOOR = (-1.8, -1.8, 0.0)
@@ -72,10 +73,30 @@ def play(stage):
     yield from local_view(stage, space, False)
 
     scan.select_set(True)
+    add_faces(scan.data)
+    yield from looked_at(stage, "with_faces")
+    stage.module("overlay.cloud").MAX_POINTS = len(scan.data.vertices) // 3
+    stage.module("overlay.draw").forget_all()
+    yield from looked_at(stage, "too_large_for_faces")
+
     yield from stage.tap("H")
     yield from stage.until(lambda: scan.hide_get(), "the scan to be hidden")
     yield from hovered(stage, "hidden", TOP)
     yield from looked_at(stage, "hidden")
+
+
+def add_faces(mesh: bpy.types.Mesh):
+    """Make squares of the floor's and the lid's grids."""
+    squares = []
+    for first, side in ((0, SIDE), (SIDE * SIDE, 40)):
+        corner = (first + np.arange(side * side).reshape(side, side)[:-1, :-1]).ravel()
+        squares.append(np.stack([corner, corner + 1, corner + side + 1, corner + side], axis=1))
+    corners = np.concatenate(squares).astype(np.int32)
+    mesh.loops.add(corners.size)
+    mesh.loops.foreach_set("vertex_index", corners.ravel())
+    mesh.polygons.add(len(corners))
+    mesh.polygons.foreach_set("loop_start", np.arange(0, corners.size, 4, dtype=np.int32))
+    mesh.update(calc_edges=True)
 
 
 def local_view(stage, space: bpy.types.SpaceView3D, on: bool):

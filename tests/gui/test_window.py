@@ -50,6 +50,8 @@ def test_the_overlay_where_the_view_leaves_something_out(play, sphere_address):
     seen = facts["mask_seen"]
     assert seen["xray"] >= 0.8 * seen["orthographic"], "X-ray shows the mask through what lies before it"
     assert seen["clipped"] == pytest.approx(seen["orthographic"], rel=0.1)
+    assert seen["with_faces"] > 0.3 * seen["orthographic"], "the lid has faces, the sides have none"
+    assert seen["too_large_for_faces"] > 0.1 * seen["orthographic"], "every third of the mask's vertices"
     assert max(seen["hidden"], seen["not_in_local_view"]) < 0.05 * seen["orthographic"]  # an axis of the grid is red
 
 
