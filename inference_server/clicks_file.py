@@ -50,7 +50,7 @@ def read_clicks(path: str | Path, scan: Scan | None = None) -> ClicksFile:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise UserError(f"{path} is too large to be a clicks file.")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"The clicks file {path} can't be read: {error.strerror}.") from None
     except (ValueError, RecursionError):

@@ -39,6 +39,14 @@ def replacing(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """A folder and those that it lies in, where they are missing. Raises UserError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {path} cannot be made ({error.strerror}); choose another.") from error
+
+
 def sha256_of(*paths: Path) -> str:
     """SHA-256 of the content of files, one after the other, in hexadecimal."""
     digest = hashlib.sha256()

@@ -2,7 +2,8 @@
 
 import os
 import threading
-from multiprocessing import parent_process
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import active_children, parent_process
 
 
 def end_with_parent() -> None:
@@ -15,3 +16,13 @@ def _watch() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def shut_down(pool: ProcessPoolExecutor) -> None:
+    """Let a pool finish what is under way, and nothing more; interrupted while it does, its processes are ended."""
+    try:
+        pool.shutdown(cancel_futures=True)
+    except KeyboardInterrupt:
+        for process in active_children():
+            process.terminate()
+        raise

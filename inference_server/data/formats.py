@@ -6,6 +6,7 @@ Parsers of files that may be very large report the share they have read.
 import json
 import re
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from . import e57, pcd
 from .scans import Color, RawScan, Report, silent
 
 LAS_CHUNK = 1_000_000
+LONGEST_HEADER = 1_000_000
 RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 
 
@@ -24,7 +26,7 @@ def read_ply(path: Path, report: Report = silent) -> RawScan:
     from plyfile import PlyData, PlyParseError
 
     try:
-        ply = PlyData.read(str(path))
+        ply = PlyData.read(_ascii_header(path) or str(path))
     except (PlyParseError, ValueError, EOFError, MemoryError, OverflowError) as error:
         raise UserError(f"{path.name} is no whole PLY file ({error}): copy or export it again.") from error
     if "vertex" not in ply:
@@ -47,6 +49,21 @@ def read_ply(path: Path, report: Report = silent) -> RawScan:
         names=names,
         palette=palette,
     )
+
+
+def _ascii_header(path: Path) -> BytesIO | None:
+    """A PLY with a comment in other letters, such as a picture's name, without those; None where there is none."""
+    with path.open("rb") as file:
+        header, line = b"", b""
+        while (
+            line.strip() != b"end_header" and len(header) < LONGEST_HEADER and (line := file.readline(LONGEST_HEADER))
+        ):
+            if line.startswith((b"comment", b"obj_info")):
+                line = line.decode("ascii", errors="replace").replace("\ufffd", "?").encode("ascii")
+            header += line
+        start = file.tell()
+        file.seek(0)
+        return None if file.read(start) == header else BytesIO(header + file.read())
 
 
 def _label_comments(comments: list[str]) -> tuple[dict[int, str], dict[int, Color]]:
@@ -141,8 +158,8 @@ def read_text(path: Path, report: Report = silent) -> RawScan:
     """XYZ, PTS, TXT or CSV: one vertex a line, numbers split by blanks, commas or semicolons.
 
     A first line of words names the columns (x y z red green blue instance semantic ...); a PTS file starts
-    with the count. Without names, columns 4 to 6 are colours if they look like it (6 columns), or 5 to 7
-    after an intensity (7 columns).
+    with the count. Without names, columns 4 to 6 are colours if they look like it (of 6, 7 or 9); else 5 to 7 after an
+    intensity (of 7, and first of all in a PTS file), or 7 to 9 after normals.
     """
     try:
         with path.open(encoding="utf-8", errors="strict") as lines:
@@ -167,9 +184,9 @@ def read_text(path: Path, report: Report = silent) -> RawScan:
         raise UserError(f"{path.name} has {table.shape[1]} columns; x, y and z are needed.")
     if names:
         return _named_columns(path, table, names)
-    start = {6: 3, 7: 4}.get(table.shape[1])
-    colors = table[:, start : start + 3] if start and _like_colors(table[:, start : start + 3]) else None
-    return RawScan(table[:, :3], colors)
+    places = {6: (3,), 7: (4, 3) if path.suffix.lower() == ".pts" else (3, 4), 9: (3, 6)}.get(table.shape[1], ())
+    found = (table[:, start : start + 3] for start in places)
+    return RawScan(table[:, :3], next((columns for columns in found if _like_colors(columns)), None))
 
 
 def _is_count(words: list[str]) -> bool:

@@ -180,7 +180,7 @@ def split_offset(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def byte_colors(colors: np.ndarray | None, source: str) -> np.ndarray | None:
-    """Colours (N, 3) as uint8: bytes as they are, 16-bit ones scaled, floats 0..1 (or 0..255 if above 1)."""
+    """Colours (N, 3) as uint8: bytes as they are, 16-bit ones scaled, floats 0..1 (or 0..255 if far above 1)."""
     if colors is None:
         return None
     colors = np.asarray(colors)
@@ -194,8 +194,11 @@ def byte_colors(colors: np.ndarray | None, source: str) -> np.ndarray | None:
         raise UserError(
             f"{source} has colours from {low} to {high}: give bytes 0..255, 16 bits 0..65535 or floats 0..1."
         )
-    if np.issubdtype(colors.dtype, np.floating) and high <= 1:
-        return np.round(colors * 255).astype(np.uint8)
+    if np.issubdtype(colors.dtype, np.floating):  # arithmetic may have gone a little beyond white
+        if high <= 1.5:
+            return np.round(np.minimum(colors, 1) * 255).astype(np.uint8)
+        if high < 256:
+            return np.round(np.minimum(colors, 255)).astype(np.uint8)
     if high > 255:
         return (colors.astype(np.uint32) >> 8).astype(np.uint8)
     return np.round(colors).astype(np.uint8)

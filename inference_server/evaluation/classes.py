@@ -1,11 +1,14 @@
 """Class names: what counts as structure, which classes training saw, and names of semantic numbers."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference_server.errors import UserError
 
+OTHER_SPELLINGS = {"refridgerator": "refrigerator"}
+"""As ScanNet's label table has it, and as its benchmark's list of classes does."""
 STRUCTURE = frozenset({"floor", "wall", "ceiling"})
 
 
@@ -17,6 +20,14 @@ class ClassList:
     structure: frozenset[str] = STRUCTURE
     names: dict[int, str] = field(default_factory=dict)
 
+    def is_seen(self, name: str) -> bool:
+        """Whether training saw a class."""
+        return self.seen is not None and spelling(name) in self.seen
+
+    def missing(self, names: Iterable[str | None]) -> list[str]:
+        """Seen classes that none of an evaluation's objects has: misspelt ones, perhaps."""
+        return sorted((self.seen or frozenset()) - {spelling(name) for name in names if name is not None})
+
 
 def read_classes(path: Path | None) -> ClassList:
     """A class list from a file, or the default one for None.
@@ -27,14 +38,14 @@ def read_classes(path: Path | None) -> ClassList:
     if path is None:
         return ClassList()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The class list {path} cannot be read ({error}).") from error
     if not text.lstrip().startswith("{"):
         names = frozenset(line.strip() for line in text.splitlines() if line.strip())
         if not names:
             raise UserError(f"The class list {path} is empty: give one seen class a line.")
-        return ClassList(seen=names)
+        return ClassList(seen=frozenset(map(spelling, names)))
     try:
         content = json.loads(text)
         unknown = set(content) - {"seen", "structure", "names"}
@@ -54,4 +65,9 @@ def read_classes(path: Path | None) -> ClassList:
 def _names(values: list[str]) -> frozenset[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ValueError("seen and structure are lists of names")
-    return frozenset(values)
+    return frozenset(map(spelling, values))
+
+
+def spelling(name: str) -> str:
+    """The one spelling by which class names are compared."""
+    return OTHER_SPELLINGS.get(name, name)

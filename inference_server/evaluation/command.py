@@ -101,6 +101,8 @@ def command(
     before = open_folder(out, settings, sources) if out else []
     with _progress(console) as progress:
         plan = make_plan(progress.track(sources, description="Reading scans"), settings, class_list)
+        for reason in plan.no_scans:
+            progress.console.print(f"Left out: {reason}", highlight=False, markup=False)
         results = _run(plan, settings, before, out, jobs or default_jobs(device), progress)
     summary = {
         "protocol": settings.protocol(),
@@ -118,6 +120,8 @@ def command(
     if json_file:
         write_text(json_file, text)
     print_summary(console, summary)
+    if missing := class_list.missing(result.class_name for result in results):
+        console.print(f"No object has these classes of the list: {', '.join(missing)}", highlight=False, markup=False)
     if out:
         console.print(f"Results, plot and pictures of the worst objects: {out}", highlight=False, soft_wrap=True)
 

@@ -1,7 +1,7 @@
 """Which objects of which scenes are to be clicked, and how the work is dealt out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Plan:
     too_small: int = 0
     points: int = 0
     unlabelled: int = 0
+    no_scans: list[str] = field(default_factory=list)
+    """Why files of a folder are not among the tasks, a sentence for each."""
 
     @property
     def objects(self) -> int:
@@ -45,15 +47,23 @@ class Plan:
             "left_out_by_every": self.instances - self.too_small - self.objects,
             "points": self.points,
             "unlabelled_points": self.unlabelled,
+            "left_out_no_labelled_scans": len(self.no_scans),
         }
 
 
 def make_plan(sources: Iterable[SceneSource], settings: Settings, classes: ClassList) -> Plan:
-    """Load each scene once and list its objects. Raises UserError for scans without labels or objects."""
+    """Load each scene once and list its objects. Raises UserError for scans without labels or objects; files that only
+    lie in a folder with others are left out then."""
     plan = Plan([])
     for source in sources:
-        scan = source.load()
-        everything = choose_objects(scan, min_points=1)
+        try:
+            scan = source.load()
+            everything = choose_objects(scan, min_points=1)
+        except UserError as error:
+            if source.asked_for:
+                raise
+            plan.no_scans.append(str(error))
+            continue
         usable = choose_objects(scan, settings.min_points)
         chosen = usable[:: settings.every]
         plan.instances += len(everything)
@@ -62,6 +72,8 @@ def make_plan(sources: Iterable[SceneSource], settings: Settings, classes: Class
         plan.unlabelled += int(np.count_nonzero(scan.instance < 0))
         named = tuple((identity, object_class(scan, identity, classes.names)) for identity in chosen)
         plan.tasks.append(Task(source, named))
+    if plan.no_scans and not plan.tasks:
+        raise UserError(plan.no_scans[0])
     if not plan.objects:
         raise UserError(
             f"There is no object to evaluate: {plan.instances} instances, none with at least "

@@ -8,17 +8,23 @@ from inference_server.data.formats import READERS
 from inference_server.data.scans import Scan, read_scan
 from inference_server.errors import UserError
 
+RESULTS = "results.csv"
+"""Table that an evaluation writes, in the folder of the scans where it is told so."""
 DATASETS = {"scannet": scannet, "s3dis": s3dis, "semantickitti": semantickitti}
 """Kind -> module with `find(path) -> list[Path]` (empty for another layout) and `read(path) -> Scan`."""
 
 
 @dataclass(frozen=True)
 class SceneSource:
-    """A scene to be loaded: what kind of thing lies at `path`, and its name in tables (unique in a run)."""
+    """A scene to be loaded: what kind of thing lies at `path`, and its name in tables (unique in a run).
+
+    asked_for: whether it was named itself, and not only a folder that it lies in among others.
+    """
 
     kind: str
     path: Path
     name: str
+    asked_for: bool = True
 
     @property
     def size(self) -> int:
@@ -51,13 +57,15 @@ def find_scenes(paths: list[Path]) -> list[SceneSource]:
     A path is a scan file, a folder of ScanNet, S3DIS or SemanticKITTI (the whole set, a part, or one scene),
     or a folder of scan files. Raises UserError where a path holds no scene.
     """
-    found: list[tuple[str, Path]] = []
+    found: dict[tuple[str, Path], bool] = {}
     for path in paths:
-        found += _scenes_at(Path(path))
-    found = list(dict.fromkeys((kind, path.resolve()) for kind, path in found))
+        for kind, scene in _scenes_at(Path(path)):
+            asked_for = kind != "file" or Path(path).is_file()
+            found[kind, scene.resolve()] = found.get((kind, scene.resolve()), False) or asked_for
+    names = _short_names([path for _, path in found])
     return [
-        SceneSource(kind, path, name)
-        for (kind, path), name in zip(found, _short_names([path for _, path in found]), strict=True)
+        SceneSource(kind, path, name, asked_for)
+        for ((kind, path), asked_for), name in zip(found.items(), names, strict=True)
     ]
 
 
@@ -72,7 +80,7 @@ def _scenes_at(path: Path) -> list[tuple[str, Path]]:
         scenes = module.find(path)
         if scenes:
             return [(kind, scene) for scene in scenes]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS and not file.name.startswith("."))
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS and not _is_foreign(file))
     if not files:
         raise UserError(
             f"{path} holds no scans: give PLY files, a folder of them, or a folder of ScanNet, S3DIS or "
@@ -81,15 +89,24 @@ def _scenes_at(path: Path) -> list[tuple[str, Path]]:
     return [("file", file) for file in files]
 
 
+def _is_foreign(file: Path) -> bool:
+    """Hidden files, and what an evaluation wrote there."""
+    return file.name.startswith(".") or file.name == RESULTS
+
+
 def _short_names(paths: list[Path]) -> list[str]:
-    """The file names without extension, with as many folders before them as it takes to tell them apart."""
-    names = [path.stem if path.is_file() else path.name for path in paths]
+    """The file names without extension, or with it where that tells files of a folder apart, and with as many folders
+    before them as it takes to tell them apart."""
+    stems = [(path.parent, path.stem) for path in paths]
+    twins = {stem for stem in stems if stems.count(stem) > 1}
+    short = [path.name if (path.parent, path.stem) in twins or not path.is_file() else path.stem for path in paths]
+    names = short
     for depth in range(1, max((len(path.parts) for path in paths), default=0)):
         doubled = {name for name in names if names.count(name) > 1}
         if not doubled:
             break
         names = [
-            "/".join((*path.parts[-1 - depth : -1], path.stem)) if name in doubled else name
-            for name, path in zip(names, paths, strict=True)
+            "/".join((*path.parts[-1 - depth : -1], own)) if name in doubled else name
+            for name, path, own in zip(names, paths, short, strict=True)
         ]
     return names

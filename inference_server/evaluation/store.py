@@ -13,9 +13,9 @@ from inference_server.wire.protocol import Click
 
 from .objects import ObjectResult
 from .settings import Settings
-from .sources import SceneSource
+from .sources import RESULTS, SceneSource
 
-SETTINGS, OBJECTS, RESULTS, SUMMARY = "settings.json", "objects.jsonl", "results.csv", "summary.json"
+SETTINGS, OBJECTS, SUMMARY = "settings.json", "objects.jsonl", "summary.json"
 MASKS = "masks"
 
 

@@ -31,8 +31,8 @@ def summarise(results: Sequence[ObjectResult], classes: ClassList, ranking: str 
         groups["without structure"] = [r for r in results if r.class_name not in classes.structure]
         groups["structure"] = [r for r in results if r.class_name in classes.structure]
     if classes.seen is not None:
-        groups["seen"] = [r for r in named if r.class_name in classes.seen]
-        groups["unseen"] = [r for r in named if r.class_name not in classes.seen]
+        groups["seen"] = [r for r in named if classes.is_seen(r.class_name)]
+        groups["unseen"] = [r for r in named if not classes.is_seen(r.class_name)]
     groups = {name: members for name, members in groups.items() if members}
     return {
         "groups": {name: figures(members) for name, members in groups.items()},

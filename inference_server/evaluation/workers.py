@@ -3,13 +3,14 @@
 import multiprocessing
 import queue
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from inference_server.errors import UserError
-from inference_server.parent import end_with_parent
+from inference_server.parent import end_with_parent, shut_down
 
 from .methods import make_method
 from .objects import Method, ObjectResult, SceneTrial, given_until_done
@@ -51,9 +52,12 @@ def run_tasks(tasks: list[Task], settings: Settings, folder: Path | None, jobs: 
             "A worker process died, most likely for want of memory: run it again with fewer --jobs; with "
             "--out it goes on where it stopped."
         ) from error
+    except KeyboardInterrupt:
+        print("Finishing the objects under way; Ctrl+C again stops at once.", file=sys.stderr)
+        raise
     finally:
         stop.set()
-        pool.shutdown(cancel_futures=True)
+        shut_down(pool)
 
 
 def run_task(task: Task, method: Method, settings: Settings, folder: Path | None) -> Iterator[ObjectResult]:

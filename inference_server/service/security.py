@@ -46,7 +46,7 @@ def is_loopback(host: str) -> bool:
 
 def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
     """Make a pair of keys named `name`; returns the secret file and whether it is new. Existing keys stay as
-    they are.
+    they are: of a pair whose secret file was handed over, the public file is returned.
 
     The server's lie in the folder, each client's in its folder `clients`; secret files are readable by their
     owner only. Raises UserError.
@@ -54,10 +54,11 @@ def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise UserError(f"'{name}' can't name a key: use letters, digits, '.', '_' and '-'.")
     place = folder if name == SERVER_NAME else folder / CLIENTS_FOLDER
-    secret_file = place / f"{name}.key_secret"
+    secret_file, public_file = place / f"{name}.key_secret", place / f"{name}.key"
     try:
-        if secret_file.is_file():
-            return secret_file, False
+        for file in (secret_file, public_file):
+            if file.is_file():
+                return file, False
         place.mkdir(parents=True, exist_ok=True)
         mask = os.umask(0o077)
         try:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import make_folder, replacing, sha256_of
 from ..models.checkpoints import find_weights, load_model, read_weights
 from ..models.registry import ModelConfig, build_model
 from .config import read_config
@@ -33,7 +33,10 @@ def command(
     ] = "",
     threads: Annotated[int, typer.Option(min=1, help="Torch threads on a CPU.")] = 1,
     workers: Annotated[
-        int, typer.Option(help="Processes that cut crops and click on them; -1: all cores but one.")
+        int,
+        typer.Option(
+            help="Processes that cut crops and click on them; -1: one for each group of a step, a core is left."
+        ),
     ] = -1,
 ) -> None:
     """Train a network; started again with the same --out it goes on where it stopped.
@@ -42,18 +45,19 @@ def command(
     """
     torch.set_num_threads(threads)
     settings = read_config(config)
-    state = None
+    state, origin = None, ""
     if init:
         path = find_weights(init)
+        origin = sha256_of(path)
         old_state, old_model = read_weights(path)
         fresh = build_model(settings.model).state_dict()
         state = adapt_state(old_state, old_model.inputs, fresh, settings.model.inputs, path)
     teacher = _teacher(settings.teacher, settings.model) if settings.teacher else None
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     place = join()
     if workers < 0:
         workers = max(1, min(os.cpu_count() - 1, settings.batch) // place.world)
-    trainer = Trainer(settings, out, device, state, workers, place, teacher)
+    trainer = Trainer(settings, out, device, state, workers, place, teacher, origin)
     if place.leads:
         _run(trainer, out)
     else:

@@ -1,7 +1,9 @@
 """A training run's settings, read from a TOML file."""
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 try:
     import tomllib
@@ -55,6 +57,10 @@ class TrainingConfig:
     average: float = 0.999
     seed: int = 1
 
+    def told(self) -> dict[str, Any]:
+        """All settings as JSON has them."""
+        return json.loads(json.dumps(asdict(self), default=str))
+
     @property
     def groups(self) -> int:
         return -(-self.steps // self.rounds) * self.batch
@@ -80,8 +86,29 @@ def read_config(path: Path) -> TrainingConfig:
         unknown = sorted(set(content) - known)
         if unknown:
             raise UserError(f"The training config {path} has an unknown entry '{unknown[0]}'.")
-        return TrainingConfig(model=model, sources=sources, **content)
+        config = TrainingConfig(model=model, sources=sources, **content)
+        _check(config, path)
+        return config
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"The training config {path} cannot be read: {error}") from error
     except (KeyError, TypeError) as error:
         raise UserError(f"The training config {path} lacks or misspells an entry: {error}") from error
+
+
+def _check(config: TrainingConfig, path: Path) -> None:
+    """Raises UserError for a value that no run can have."""
+    least = {"steps": 1, "batch": 1, "crops": 1, "rounds": 1, "max_voxels": 1, "warmup": 0, "seed": 0}
+    for name, low in least.items():
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise UserError(f"The training config {path} has {name} = {value!r}: give a whole number from {low} on.")
+    shares = ("large", "structure", "cooldown", "average", "learning_rate", "weight_decay")
+    for name in shares:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise UserError(f"The training config {path} has {name} = {value!r}: give a number from 0 to 1.")
+    for source in config.sources:
+        for name in ("weight", "voxel_size"):
+            value = getattr(source, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise UserError(f"The training config {path} has a source of {name} = {value!r}: give one above 0.")

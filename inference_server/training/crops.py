@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..data.formats import open_npz
+from ..data.scans import read_scan
 from ..errors import UserError
 from ..sparse.voxels import voxelize
 from .augment import move, recolour, repaint
@@ -78,12 +78,11 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Raises UserError.
     """
-    arrays, names, _ = open_npz(path)
-    for key in ("positions", "instance"):
-        if key not in arrays:
-            raise UserError(f"{path} has no array called {key}; training scans need it.")
-    structure = np.array([i for i, name in names.items() if name in STRUCTURE], int)
-    return {key: arrays.get(key) for key in ("positions", "instance", "colors")} | {"structure": structure}
+    scan = read_scan(path)
+    if scan.instance is None:
+        raise UserError(f"{path} has no array called instance; training scans need it.")
+    structure = np.array([i for i, name in scan.names.items() if name in STRUCTURE], int)
+    return {key: getattr(scan, key) for key in ("positions", "instance", "colors")} | {"structure": structure}
 
 
 def cut_crop(

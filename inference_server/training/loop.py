@@ -65,7 +65,8 @@ class Trainer:
     """State of a run in `folder`; `run()` continues it to the end.
 
     With several processes each takes its share of a step's groups, and gradients are averaged.
-    teacher: a network of the same inputs, in eval mode, that this one imitates as well.
+    teacher: a network of the same inputs, in eval mode, that this one imitates as well. origin: what `init` is known
+    by. Raises UserError where the folder holds a run of other settings, but for steps, or of another origin.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Trainer:
         workers: int = 0,
         place: Place | None = None,
         teacher: nn.Module | None = None,
+        origin: str = "",
     ):
         self.config, self.folder, self.workers, self.place = config, folder, workers, place or Place()
         if config.batch % self.place.world:
@@ -102,6 +104,7 @@ class Trainer:
             foreach=True,
         )
         self.average = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
+        self.origin = origin
         self.group = 0
         self.seconds = 0.0
         self.checkpoint = folder / "checkpoint.pt"
@@ -185,6 +188,8 @@ class Trainer:
     def save(self) -> None:
         """Write the resumable checkpoint and the averaged weights, each in one step."""
         content = {
+            "config": self.config.told(),
+            "origin": self.origin,
             "group": self.group,
             "seconds": self.seconds,
             "model": self.model.state_dict(),
@@ -204,6 +209,7 @@ class Trainer:
     def _resume(self) -> None:
         try:
             content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            config, origin = content["config"], content["origin"]
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.average = {key: value.to(self.device) for key, value in content["average"].items()}
@@ -213,3 +219,9 @@ class Trainer:
                 f"The checkpoint {self.checkpoint} does not fit this run ({str(error).splitlines()[0]}); "
                 "train into another folder."
             ) from error
+        told = self.config.told()
+        changed = [key for key in told if key != "steps" and told[key] != config.get(key)]
+        if changed or (self.origin and self.origin != origin):
+            what = f"another {changed[0]}" if changed else "other weights to start from"
+            raise UserError(f"{self.folder} holds a run with {what}; train into another folder.")
+        self.origin = origin

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inference_server.parent import end_with_parent
+from inference_server.parent import end_with_parent, shut_down
 
 from .clicked_group import ClickedGroup, Turn
 from .config import TrainingConfig
@@ -89,7 +89,7 @@ class ClickWorkers:
 
     def __exit__(self, *_: object) -> None:
         for pool in self._pools:
-            pool.shutdown(wait=True, cancel_futures=True)
+            shut_down(pool)
         if self._desk:
             self._desk.close()
 

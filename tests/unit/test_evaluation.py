@@ -25,6 +25,7 @@ from inference_server.evaluation.objects import (
     override_cubes,
 )
 from inference_server.evaluation.settings import Settings
+from inference_server.evaluation.sources import find_scenes
 from inference_server.evaluation.store import append_result, read_results
 from inference_server.evaluation.summary import summarise
 from inference_server.predictor import Prediction
@@ -207,6 +208,10 @@ def test_class_lists(tmp_path):
     path.write_text(json.dumps({"seen": ["chair"], "structure": ["road"], "names": {"5": "chair"}}))
     read = read_classes(path)
     assert (read.seen, read.structure, read.names) == ({"chair"}, {"road"}, {5: "chair"})
+    path.write_text("chair\nrefrigerator\nsofa\n", encoding="utf-8-sig")
+    read = read_classes(path)
+    assert read.is_seen("chair") and read.is_seen("refridgerator") and not read.is_seen("lamp")
+    assert read.missing(["chair", "refridgerator", None, "lamp"]) == ["sofa"]
     for wrong in ('{"seen": "chair"}', '{"saen": []}', "{", '{"names": {"five": "chair"}}', ""):
         path.write_text(wrong)
         with pytest.raises(UserError, match="class list"):
@@ -324,6 +329,37 @@ def test_a_rerun_with_class_names_gives_them_to_what_was_done_before(scan_file, 
     evaluate(scan_file, "--clicks", 2, "--out", out, "--classes", classes)
     groups = json.loads((out / "summary.json").read_text())["groups"]
     assert groups["seen"]["objects"] == 1 and groups["unseen"]["objects"] == 2
+
+
+def test_scans_of_a_folder_that_differ_in_their_ending_are_two(scan_file, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    scan = read_scan(scan_file)
+    write_ply(folder / "room.ply", scan)
+    np.savez(folder / "room.npz", positions=scan.positions, instance=scan.instance)
+    names = [source.name for source in find_scenes([folder])]
+    assert sorted(names) == ["room.npz", "room.ply"]
+    (tmp_path / "other").mkdir()
+    write_ply(tmp_path / "other" / "room.ply", scan)
+    names = [source.name for source in find_scenes([folder / "room.ply", tmp_path / "other"])]
+    assert names == ["scans/room", "other/room"]
+
+
+def test_what_is_no_labelled_scan_in_a_folder_is_left_out_and_told(scan_file, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    scan = read_scan(scan_file)
+    write_ply(folder / "room.ply", scan)
+    write_ply(folder / "unlabelled.ply", Scan(scan.positions))
+    (folder / "README.txt").write_text("What this is.\n")
+    for _ in range(2):  # the second time beside what the first one wrote
+        printed = evaluate(folder, "--clicks", 1, "--out", folder)
+        assert "3 objects" in printed
+        assert "README.txt is not a table" in printed and "unlabelled has no instance labels" in printed
+        assert "results" not in printed.split("unlabelled has")[0]
+    assert json.loads((folder / "summary.json").read_text())["plan"]["left_out_no_labelled_scans"] == 2
+    with pytest.raises(UserError, match="no instance labels"):
+        evaluate(folder / "unlabelled.ply", "--clicks", 1)
 
 
 def test_two_jobs_give_what_one_gives(scan_file, tmp_path):

@@ -31,6 +31,37 @@ def is_running(process: int) -> bool:
     return state != "Z"
 
 
+INTERRUPTED = """
+import multiprocessing, os, signal, threading, time
+from concurrent.futures import ProcessPoolExecutor
+from inference_server.parent import shut_down
+
+def ignore():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"), ignore)
+    pool.submit(time.sleep, 0).result()
+    under_way = pool.submit(time.sleep, 600)
+    while not under_way.running():
+        time.sleep(0.01)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        shut_down(pool)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_a_pool_that_is_interrupted_while_it_finishes_ends_at_once(tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout == "interrupted\n" and done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes as Linux shows them")
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_workers_of_a_killed_process_end(tmp_path, method):

@@ -8,7 +8,7 @@ import pytest
 import trimesh
 from plyfile import PlyData, PlyElement
 
-from inference_server.data.scans import Scan, read_scan, write_ply
+from inference_server.data.scans import RawScan, Scan, build_scan, read_scan, write_ply
 from inference_server.errors import UserError
 
 POSITIONS = np.array([[0, 0, 0], [1.5, 0, 0], [0, 2.25, -1], [0.5, 0.5, 3]], np.float32)
@@ -182,6 +182,10 @@ def test_arrays_that_are_none_of_a_scan_are_a_sentence(tmp_path, arrays):
         ("bytes.xyz", "0 0 0 255 0 0\n1 0 0 0 1 2\n", [[255, 0, 0], [0, 1, 2]], None),
         ("normals.xyz", "0 0 0 -1 0 0\n1 0 0 0 0 1\n", None, None),
         ("scanner.pts", "2\n0 0 0 -120 255 0 0\n1 0 0 -90 0 1 2\n", [[255, 0, 0], [0, 1, 2]], None),
+        ("labels.txt", "0 0 0 255 0 0 5\n1 0 0 0 1 2 300\n", [[255, 0, 0], [0, 1, 2]], None),
+        ("strength.txt", "0 0 0 -12 255 0 0\n1 0 0 90 0 1 2\n", [[255, 0, 0], [0, 1, 2]], None),
+        ("before.txt", "0 0 0 255 0 0 0 0 -1\n1 0 0 0 1 2 1 0 0\n", [[255, 0, 0], [0, 1, 2]], None),
+        ("after.txt", "0 0 0 0 0 -1 255 0 0\n1 0 0 1 0 0 0 1 2\n", [[255, 0, 0], [0, 1, 2]], None),
         ("comma.csv", "0,0,0\n1,0,0\n", None, None),
         ("cloud.txt", "//X Y Z R G B instance\n0 0 0 255 0 0 4\n1 0 0 0 1 2 -1\n",
          [[255, 0, 0], [0, 1, 2]], [4, -1]),
@@ -195,6 +199,29 @@ def test_tables_of_numbers(tmp_path, name, content, colors, instance):
         assert (found is None) == (expected is None)
         if expected is not None:
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [([0.0, 0.5, 1.02], [0, 128, 255]), ([0.0, 128.0, 255.4], [0, 128, 255]), ([0.0, 32768.0, 65535.0], [0, 128, 255])],
+)
+def test_colours_a_little_beyond_white_are_white(given, expected):
+    scan = build_scan(RawScan(POSITIONS[:1], np.array([given], np.float32)), "scan")
+    assert scan.colors.tolist() == [expected]
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_a_ply_with_a_comment_in_any_letters_is_read(tmp_path, text):
+    write_ply(tmp_path / "scan.ply", Scan(POSITIONS, COLORS, np.arange(len(POSITIONS), dtype=np.int32)))
+    plain = PlyData.read(str(tmp_path / "scan.ply"))
+    plain.text = text
+    plain.write(str(tmp_path / "plain.ply"))
+    start, rest = (tmp_path / "plain.ply").read_bytes().split(b"element", 1)
+    letters = "comment TextureFile плитка.png\nobj_info Müller\n".encode()
+    (tmp_path / "scan.ply").write_bytes(start + letters + b"element" + rest)
+    scan = read_scan(tmp_path / "scan.ply")
+    np.testing.assert_allclose(scan.positions, POSITIONS, atol=1e-5)
+    assert (scan.colors == COLORS).all() and (scan.instance == np.arange(len(POSITIONS))).all()
 
 
 def test_gltf_is_turned_from_y_up_to_z_up_and_obj_is_not(tmp_path):

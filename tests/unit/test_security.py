@@ -24,6 +24,16 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("name", ["server", "anna"])
+def test_a_pair_whose_secret_file_was_handed_over_is_kept(tmp_path, name):
+    secret_file, is_new = make_keys(tmp_path, name)
+    public, _ = read_key_file(secret_file)
+    secret_file.unlink()
+    file, is_new_again = make_keys(tmp_path, name)
+    assert (is_new, is_new_again) == (True, False)
+    assert read_key_file(file) == (public, None)
+
+
 @pytest.fixture(scope="module")
 def guarded(keys: Path) -> Iterator[LightServer]:
     with server(f"tcp://0.0.0.0:{free_port()}", keys=str(keys)) as process:

@@ -20,7 +20,7 @@ from inference_server.training.augment import repaint
 from inference_server.training.clicked_group import ClickedGroup
 from inference_server.training.command import command as train
 from inference_server.training.config import Source, TrainingConfig, read_config
-from inference_server.training.crops import Crop, CropGroups
+from inference_server.training.crops import Crop, CropGroups, load_arrays
 from inference_server.training.loop import Trainer
 from inference_server.training.losses import imitation_loss, mask_loss
 from inference_server.training.processes import Place
@@ -120,6 +120,43 @@ def bad(folder, **arrays):
     folder.mkdir()
     np.savez(folder / "scan.npz", **arrays)
     return folder
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        ("steps = 1e4", "steps = 10000.0: give a whole number from 1 on"),
+        ("rounds = 0", "rounds = 0: give a whole number"),
+        ("learning_rate = '1e-3'", "learning_rate = '1e-3': give a number from 0 to 1"),
+        ("cooldown = 2", "cooldown = 2: give a number"),
+    ],
+)
+def test_settings_that_no_run_can_have_are_a_sentence(scans, tmp_path, line, says):
+    path = small_config_file(scans, tmp_path)
+    name = line.split(" =")[0]
+    lines = [each for each in path.read_text().splitlines() if not each.startswith(f"{name} =")]
+    path.write_text("\n".join([line, *lines]))
+    with pytest.raises(UserError, match=says):
+        read_config(path)
+    path.write_text("\n".join(lines) + "\nvoxel_size = 0")
+    with pytest.raises(UserError, match="a source of voxel_size = 0"):
+        read_config(path)
+
+
+def test_scans_are_trained_on_as_they_are_evaluated(scans, tmp_path):
+    with np.load(next(scans.glob("*.npz"))) as file:
+        arrays = dict(file)
+    odd = {
+        "colors": np.column_stack([arrays["colors"] / np.float32(255), np.ones(len(arrays["colors"]))]),
+        "positions": arrays["positions"].astype(np.float64) + [500_000.0, 5_000_000.0, 0],
+        "instance": arrays["instance"].astype(np.float64),
+    }
+    bad(tmp_path / "odd", **arrays | odd)
+    plain = load_arrays(next(scans.glob("*.npz")))
+    read = load_arrays(tmp_path / "odd" / "scan.npz")
+    assert (read["colors"] == plain["colors"]).all() and (read["instance"] == plain["instance"]).all()
+    shift = read["positions"] - plain["positions"]
+    assert np.abs(shift - shift[0]).max() < 1e-3 and np.abs(read["positions"]).max() < 10
 
 
 def test_scans_that_cannot_be_trained_on_are_a_sentence(scans, tmp_path, monkeypatch):
@@ -320,6 +357,20 @@ def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
     resumed.run(lambda *_: None)
     for key, value in straight.average.items():
         assert torch.equal(value, resumed.average[key]), key
+
+
+def test_a_folder_with_a_run_of_other_settings_is_a_sentence_but_more_steps_are_not(scans, tmp_path):
+    first = Trainer(config(scans), tmp_path, "cpu", origin="first")
+    first.run(lambda *_: None)
+    for settings, origin, says in (
+        (replace(config(scans), seed=77), "first", "another seed"),
+        (replace(config(scans), model=ModelConfig("MinkUNetLite", "rgb-surface")), "", "does not fit"),
+        (config(scans), "other", "other weights to start from"),
+    ):
+        with pytest.raises(UserError, match=f"{says}.*train into another folder"):
+            Trainer(settings, tmp_path, "cpu", origin=origin)
+    longer = replace(config(scans), steps=config(scans).steps + 4)
+    assert Trainer(longer, tmp_path, "cpu").step == first.step
 
 
 def small_config_file(scans, folder):

@@ -12,7 +12,7 @@ from rich.progress import track
 
 from inference_server.data.scans import Scan
 from inference_server.errors import UserError
-from inference_server.files import replacing
+from inference_server.files import make_folder, replacing
 from inference_server.parent import end_with_parent
 
 from .catalogue import DEFAULT_FOLDER, SPLITS, load_catalogue
@@ -105,7 +105,7 @@ def command(
         raise UserError(f"There is no split called {split}: use one of {', '.join(SPLITS)}.")
     if kind not in KINDS:
         raise UserError(f"There is no kind of scan called {kind}: use one of {', '.join(KINDS)}.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     load_catalogue(furniture, workers=workers)
     if frozen_test:
         _frozen_test(out, workers, furniture)
