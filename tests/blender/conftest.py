@@ -165,6 +165,16 @@ def add_mesh(points: np.ndarray, faces: np.ndarray | None = None, name: str = "s
     return obj
 
 
+def show_picture(material: "bpy.types.Material", image: "bpy.types.Image") -> None:
+    """Make an image the colour of a material."""
+    material.use_nodes = True
+    nodes = material.node_tree
+    texture = nodes.nodes.new("ShaderNodeTexImage")
+    texture.image = image
+    shader = next(node for node in nodes.nodes if node.type == "BSDF_PRINCIPLED")
+    nodes.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+
+
 def edit_mode() -> None:
     bpy.ops.object.mode_set(mode="EDIT")
     bpy.ops.ed.undo_push(message="Edit Mode")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import add_mesh, grid_points
+from conftest import add_mesh, grid_points, show_picture
 
 SIDE = 20
 POINTS = grid_points(SIDE)
@@ -132,13 +132,7 @@ def paint(blender, obj, name="photo"):
     image.pixels[:] = [0.5] * 8 * 4 * 4
     image.pack()
     assert image.packed_file
-    material = obj.data.materials[0]
-    material.use_nodes = True
-    nodes = material.node_tree
-    texture = nodes.nodes.new("ShaderNodeTexImage")
-    texture.image = image
-    shader = next(node for node in nodes.nodes if node.type == "BSDF_PRINCIPLED")
-    nodes.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    show_picture(obj.data.materials[0], image)
     return image
 
 

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, add_mesh, server_python
+from conftest import REPOSITORY, add_mesh, server_python, show_picture
 
 WRITE = """
 import sys, numpy as np
@@ -225,12 +225,7 @@ def textured(blender, tmp_path):
     pixels = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]]
     image = saved_picture(blender, tmp_path / "photo.png", "photo", pixels)
     material = blender.data.materials.new("photo")
-    material.use_nodes = True
-    nodes = material.node_tree
-    texture = nodes.nodes.new("ShaderNodeTexImage")
-    texture.image = image
-    shader = next(node for node in nodes.nodes if node.type == "BSDF_PRINCIPLED")
-    nodes.links.new(texture.outputs["Color"], shader.inputs["Base Color"])
+    show_picture(material, image)
     obj = add_mesh([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], [[0, 1, 2], [1, 3, 2]])
     obj.data.materials.append(material)
     layer = obj.data.uv_layers.new()
