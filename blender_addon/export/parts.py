@@ -148,10 +148,21 @@ def build(source: Source, part: Selection, name: str, materials: Sequence[bpy.ty
             _copy_attribute(mesh, attribute, source.read(attribute.name)[taken[attribute.domain]])
     if isinstance(source.data, bpy.types.Mesh):
         _copy_settings(mesh, source.data, part)
-    for material in materials:
-        mesh.materials.append(material)
+    _show(mesh, materials)
     mesh.update()
     return mesh
+
+
+def _show(mesh: bpy.types.Mesh, materials: Sequence[bpy.types.Material | None]) -> None:
+    """Give a mesh those materials that its faces have: exporters write all slots, or the first one for all faces."""
+    if len(mesh.polygons) and materials:
+        slots = np.empty(len(mesh.polygons), dtype=np.int32)
+        mesh.polygons.foreach_get("material_index", slots)
+        used, slots = np.unique(slots.clip(0, len(materials) - 1), return_inverse=True)
+        mesh.polygons.foreach_set("material_index", slots.astype(np.int32))
+        materials = [materials[slot] for slot in used]
+    for material in materials:
+        mesh.materials.append(material)
 
 
 def _connect(mesh: bpy.types.Mesh, topology: Topology, part: Selection) -> None:

@@ -30,7 +30,7 @@ def _sight(context: bpy.types.Context, event: bpy.types.Event, exact: bool) -> s
         return None
     mouse = (event.mouse_region_x, event.mouse_region_y)
     size = settings.get().point_size * context.preferences.system.pixel_size
-    culled = seeing.culls(context.space_data.shading, obj)
+    culled = seeing.culls(context.space_data.shading, context.engine, obj)
     return seeing.sight(obj, context.region, context.region_data, mouse, size, exact, culled)
 
 

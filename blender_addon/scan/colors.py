@@ -18,11 +18,11 @@ _textured: list[tuple[tuple, "VertexColors"]] = []
 texture takes half a second."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class VertexColors:
     """`values` uint8 (N, 3) sRGB or None, and where they come from, in words for the panel.
 
-    pictures: marks of the pictures that were looked for, None where there was no need to.
+    pictures: marks of the pictures that were looked for, None where there was no need to; others may look the same.
     """
 
     values: np.ndarray | None

@@ -136,6 +136,7 @@ def read(
         told = (lambda share: None) if same else (lambda share: tell(0.1 + 0.2 * share))
         vertex_colors = colors.read_colors(data, geometry.materials, told)
         if same and _equal(vertex_colors.values, known.vertex_colors.values):
+            known.vertex_colors.pictures = vertex_colors.pictures
             return known
         tell(0.3)
         triangles = triangles_of(data)

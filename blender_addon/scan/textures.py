@@ -1,5 +1,6 @@
 """Pictures on a mesh's faces: which one a material shows, its pixels, and whether they may be others by now."""
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def _image_behind(socket: bpy.types.NodeSocket | None, seen: set[bpy.types.Node]
             continue
         seen.add(node)
         for behind in node.inputs:
-            found = _image_behind(behind, seen) if behind.name not in _NO_COLOUR else None
+            passed_over = behind.name in _NO_COLOUR and node.type != "VALTORGB"  # a ramp makes colours of its factor
+            found = None if passed_over else _image_behind(behind, seen)
             if found is not None:
                 return found
     return None
@@ -103,10 +105,16 @@ def pixels(image: bpy.types.Image, tile: int | None = None) -> np.ndarray | None
 
 
 def mark(image: bpy.types.Image) -> tuple:
-    """Another one whenever the pixels may be others; never the same while they are painted and not saved."""
+    """Another one whenever the pixels may be others. Its path is whole: Blender writes it anew when a file is saved."""
     written = tuple(path.stat().st_mtime_ns for path in _files(image) if path.is_file())
-    space = image.colorspace_settings.name
-    return image.session_uid, tuple(image.size), image.filepath, written, space, object() if image.is_dirty else None
+    space, path = image.colorspace_settings.name, str(_path(image, None))
+    return image.session_uid, tuple(image.size), path, written, space, _checksum(image) if image.is_dirty else None
+
+
+def _checksum(image: bpy.types.Image) -> int:
+    pixels = np.empty(len(image.pixels), dtype=np.float32)
+    image.pixels.foreach_get(pixels)
+    return zlib.crc32(pixels)
 
 
 def _files(image: bpy.types.Image) -> list[Path]:

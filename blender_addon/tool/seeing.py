@@ -182,14 +182,14 @@ def _hit(
     return None
 
 
-def culls(shading: bpy.types.View3DShading, obj: bpy.types.Object) -> bool:
+def culls(shading: bpy.types.View3DShading, engine: str, obj: bpy.types.Object) -> bool:
     """Whether a viewport leaves out the backs of an object's faces: where all of its materials ask for it, if those are
-    shown."""
+    shown, and by an engine that listens (Cycles does not)."""
     if shading.type == "SOLID":
         return shading.show_backface_culling
-    materials = [slot.material for slot in obj.material_slots if slot.material is not None]
-    in_colour = shading.type in ("MATERIAL", "RENDERED")
-    return in_colour and bool(materials) and all(material.use_backface_culling for material in materials)
+    materials = [slot.material for slot in obj.material_slots]
+    listens = shading.type == "MATERIAL" or (shading.type == "RENDERED" and engine.startswith("BLENDER_EEVEE"))
+    return listens and bool(materials) and all(m is not None and m.use_backface_culling for m in materials)
 
 
 def _clipped(region_3d: bpy.types.RegionView3D, world: Vector) -> bool:

@@ -158,8 +158,8 @@ def read_text(path: Path, report: Report = silent) -> RawScan:
     """XYZ, PTS, TXT or CSV: one vertex a line, numbers split by blanks, commas or semicolons.
 
     A first line of words names the columns (x y z red green blue instance semantic ...); a PTS file starts
-    with the count. Without names, columns 4 to 6 are colours if they look like it (of 6, 7 or 9); else 5 to 7 after an
-    intensity (of 7, and first of all in a PTS file), or 7 to 9 after normals.
+    with the count. Without names, columns 4 to 6 are colours if they look like it (of 6, 7 or 9), or 7 to 9 after
+    normals; of seven first of all 5 to 7, after an intensity, unless the seventh has far fewer values, as labels do.
     """
     try:
         with path.open(encoding="utf-8", errors="strict") as lines:
@@ -184,13 +184,18 @@ def read_text(path: Path, report: Report = silent) -> RawScan:
         raise UserError(f"{path.name} has {table.shape[1]} columns; x, y and z are needed.")
     if names:
         return _named_columns(path, table, names)
-    places = {6: (3,), 7: (4, 3) if path.suffix.lower() == ".pts" else (3, 4), 9: (3, 6)}.get(table.shape[1], ())
+    places = {6: (3,), 7: (3, 4) if _like_labels(table) else (4, 3), 9: (3, 6)}.get(table.shape[1], ())
     found = (table[:, start : start + 3] for start in places)
     return RawScan(table[:, :3], next((columns for columns in found if _like_colors(columns)), None))
 
 
 def _is_count(words: list[str]) -> bool:
     return len(words) == 1 and words[0].isdigit()
+
+
+def _like_labels(table: np.ndarray) -> bool:
+    """Whether the last column has far fewer values than the one before it."""
+    return 4 * len(np.unique(table[:, -1])) <= len(np.unique(table[:, -2]))
 
 
 def _like_colors(columns: np.ndarray) -> bool:

@@ -46,7 +46,7 @@ def is_loopback(host: str) -> bool:
 
 def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
     """Make a pair of keys named `name`; returns the secret file and whether it is new. Existing keys stay as
-    they are: of a pair whose secret file was handed over, the public file is returned.
+    they are: of a client whose secret file was handed over, the public file is returned.
 
     The server's lie in the folder, each client's in its folder `clients`; secret files are readable by their
     owner only. Raises UserError.
@@ -56,9 +56,15 @@ def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
     place = folder if name == SERVER_NAME else folder / CLIENTS_FOLDER
     secret_file, public_file = place / f"{name}.key_secret", place / f"{name}.key"
     try:
-        for file in (secret_file, public_file):
-            if file.is_file():
-                return file, False
+        if secret_file.is_file():
+            return secret_file, False
+        if public_file.is_file() and name == SERVER_NAME:
+            raise UserError(
+                f"{secret_file} is gone, and the clients know its pair: put it back, or delete {public_file} and run "
+                "this again for a new pair."
+            )
+        if public_file.is_file():
+            return public_file, False
         place.mkdir(parents=True, exist_ok=True)
         mask = os.umask(0o077)
         try:

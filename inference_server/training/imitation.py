@@ -23,10 +23,10 @@ _FIRST_COARSE = "conv2p2s2"
 class Imitation:
     """The loss of a network, a MinkUNet in training mode, that is to become like `teacher`, in eval mode.
 
-    layers: whether the stages at the finest two resolutions learn to put out what the teacher's do (Romero et al.,
-    FitNets: Hints for Thin Deep Nets, 2015). All coarser layers then get the teacher's weights and keep them, with the
-    statistics of their batch norms, and nothing is propagated back through them. Raises UserError where the teacher's
-    coarser layers, or what the finer ones put out, are of other widths.
+    layers: whether the stages of LAYERS, the way up and the first one down, learn to put out what the teacher's do
+    (Romero et al., FitNets: Hints for Thin Deep Nets, 2015). The rest of the way down then gets the teacher's weights
+    and keeps them, with the statistics of its batch norms, and nothing is propagated back through it. Raises UserError
+    where the teacher's layers there, or what the learning ones put out, are of other widths.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module, layers: bool = False):

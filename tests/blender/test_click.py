@@ -311,14 +311,18 @@ def test_backs_are_not_shown_where_the_view_or_all_materials_say_so(connected, b
     def shading(type, backs=False):
         return SimpleNamespace(type=type, show_backface_culling=backs)
 
-    assert culls(shading("SOLID", True), obj) and not culls(shading("SOLID"), obj)
-    assert not culls(shading("MATERIAL", True), obj) and not culls(shading("WIREFRAME", True), obj)
+    eevee, cycles = "BLENDER_EEVEE_NEXT", "CYCLES"
+    assert culls(shading("SOLID", True), eevee, obj) and not culls(shading("SOLID"), eevee, obj)
+    assert not culls(shading("MATERIAL", True), eevee, obj) and not culls(shading("WIREFRAME", True), eevee, obj)
     for name in ("one", "other"):
         obj.data.materials.append(blender.data.materials.new(name))
     obj.data.materials[0].use_backface_culling = True
-    assert not culls(shading("MATERIAL"), obj)
+    assert not culls(shading("MATERIAL"), eevee, obj)
     obj.data.materials[1].use_backface_culling = True
-    assert culls(shading("MATERIAL"), obj) and culls(shading("RENDERED"), obj) and not culls(shading("SOLID"), obj)
+    assert culls(shading("MATERIAL"), cycles, obj) and culls(shading("RENDERED"), eevee, obj)
+    assert not culls(shading("RENDERED"), cycles, obj) and not culls(shading("SOLID"), eevee, obj)
+    obj.data.materials.append(None)
+    assert not culls(shading("MATERIAL"), eevee, obj)
 
 
 def test_a_modifier_changes_what_is_seen(connected, blender, module):

@@ -136,6 +136,20 @@ def paint(blender, obj, name="photo"):
     return image
 
 
+def test_a_piece_has_the_materials_of_its_faces_only(blender, module):
+    scan = labelled(blender, module, True, {"left": LEFT, "right": RIGHT})
+    for name in ("Left", "Right", "Nowhere"):
+        scan.data.materials.append(blender.data.materials.new(name))
+    column = quads()[:, 0] % SIDE
+    scan.data.polygons.foreach_set("material_index", np.where(column < 10, 1, 2).astype(np.int32))
+    blender.ops.scanpick.separate(origin="KEEP", rest=True)
+    for name, wanted in {"left": ["Left"], "right": ["Right"], "scan rest": ["Left", "Right"]}.items():
+        assert [material.name for material in blender.data.objects[name].data.materials] == wanted
+    rest = blender.data.objects["scan rest"].data
+    for polygon in rest.polygons:
+        assert rest.materials[polygon.material_index].name == ("Left" if polygon.center.x < 0.5 else "Right")
+
+
 @pytest.mark.parametrize("format", ["GLB", "PLY", "OBJ", "FBX", "USD"])
 def test_what_is_selected_but_hidden_is_not_exported(blender, module, tmp_path, format):
     scan = labelled(blender, module, True, {"left": LEFT})
@@ -171,6 +185,22 @@ def test_packed_pictures_come_along(blender, module, tmp_path, format):
     }[format]
     load(str(next(path for path in tmp_path.iterdir() if path.stem == "left" and path.suffix != ".mtl")))
     assert [tuple(image.size) for image in blender.data.images if image.has_data or image.size[0]] == [(8, 4)]
+
+
+def test_packed_udim_tiles_come_along_in_glb(blender, module, tmp_path):
+    scan = labelled(blender, module, True, {"left": LEFT})
+    for tile in (1001, 1002):
+        image = paint(blender, scan, f"wall.{tile}")
+        image.save(filepath=str(tmp_path / f"wall.{tile}.png"))
+    image = blender.data.images.load(str(tmp_path / "wall.1001.png"))
+    image.source = "TILED"
+    image.pack()
+    (tmp_path / "wall.1002.png").unlink()
+    nodes = scan.data.materials[0].node_tree.nodes
+    for node in [node for node in nodes if node.type == "TEX_IMAGE"]:
+        node.image = image
+    (path,) = module("export.files").export_objects(scan, tmp_path, "GLB")
+    assert glb(path)["images"]
 
 
 def test_a_cloud_that_loses_its_colours_is_told_what_keeps_them(blender, module, tmp_path):

@@ -324,6 +324,42 @@ def test_materials_of_the_object_are_looked_at_and_pictures_that_come_later(text
     assert session.scan_of(obj, blender.context.scene).color_source == "texture “photo”"
 
 
+def test_pictures_that_look_the_same_are_looked_at_once(textured, blender, module, session, tmp_path, monkeypatch):
+    obj, image = textured
+    colors = module("scan.colors")
+    known = session.scan_of(obj, blender.context.scene)
+    reads = []
+    read = colors.read_colors
+    monkeypatch.setattr(colors, "read_colors", lambda *given: reads.append(1) or read(*given))
+
+    def looks():
+        reads.clear()
+        for _ in range(3):
+            assert session.scan_of(obj, blender.context.scene) is known
+        return len(reads)
+
+    assert looks() == 0
+    before = module("scan.textures").mark(image)
+    blender.ops.wm.save_as_mainfile(filepath=str(tmp_path / "room.blend"))
+    assert image.filepath.startswith("//") and module("scan.textures").mark(image) == before
+    assert looks() <= 1
+    obj.data.materials.append(None)
+    assert looks() <= 1
+    image.pixels[0] = image.pixels[0]
+    assert image.is_dirty and looks() <= 1
+
+
+def test_a_picture_is_found_behind_a_ramp(textured, module):
+    obj, _ = textured
+    nodes = obj.data.materials[0].node_tree
+    ramp = nodes.nodes.new("ShaderNodeValToRGB")
+    shader = next(node for node in nodes.nodes if node.type == "BSDF_PRINCIPLED")
+    nodes.links.new(nodes.nodes["Image Texture"].outputs["Color"], ramp.inputs["Fac"])
+    nodes.links.new(ramp.outputs["Color"], shader.inputs["Base Color"])
+    nodes.nodes.new("ShaderNodeTexImage").image = nodes.nodes["Image Texture"].image
+    assert module("scan.textures").picture_of(obj.data.materials[0]).image.name == "photo"
+
+
 def test_a_picture_is_looked_at_again_only_when_it_was_changed(textured, blender, module, monkeypatch):
     colors, textures = module("scan.colors"), module("scan.textures")
     obj, image = textured

@@ -201,6 +201,16 @@ def test_tables_of_numbers(tmp_path, name, content, colors, instance):
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("last", ["labels", "colours after an intensity"])
+def test_seven_columns_end_in_labels_or_begin_with_an_intensity(tmp_path, last):
+    random = np.random.default_rng(0)
+    colors, intensity = random.integers(0, 256, (200, 3)), random.integers(0, 256, (200, 1))
+    labels = random.integers(0, 9, (200, 1))
+    columns = [colors, labels] if last == "labels" else [intensity, colors]
+    np.savetxt(tmp_path / "scan.txt", np.column_stack([random.random((200, 3)), *columns]), fmt="%g")
+    assert (read_scan(tmp_path / "scan.txt").colors == colors).all()
+
+
 @pytest.mark.parametrize(
     "given, expected",
     [([0.0, 0.5, 1.02], [0, 128, 255]), ([0.0, 128.0, 255.4], [0, 128, 255]), ([0.0, 32768.0, 65535.0], [0, 128, 255])],

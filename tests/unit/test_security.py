@@ -24,14 +24,22 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["server", "anna"])
-def test_a_pair_whose_secret_file_was_handed_over_is_kept(tmp_path, name):
-    secret_file, is_new = make_keys(tmp_path, name)
+def test_a_client_whose_secret_file_was_handed_over_keeps_its_key(tmp_path):
+    secret_file, is_new = make_keys(tmp_path, "anna")
     public, _ = read_key_file(secret_file)
     secret_file.unlink()
-    file, is_new_again = make_keys(tmp_path, name)
+    file, is_new_again = make_keys(tmp_path, "anna")
     assert (is_new, is_new_again) == (True, False)
     assert read_key_file(file) == (public, None)
+
+
+def test_a_server_without_its_secret_file_is_told_what_to_do(tmp_path):
+    secret_file, _ = make_keys(tmp_path, "server")
+    secret_file.unlink()
+    with pytest.raises(UserError, match="put it back, or delete .*server.key"):
+        make_keys(tmp_path, "server")
+    (tmp_path / "server.key").unlink()
+    assert make_keys(tmp_path, "server") == (secret_file, True)
 
 
 @pytest.fixture(scope="module")
