@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import replacing
+from .bytes import from_bytes
 from .registry import ModelConfig, build_model
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
@@ -55,7 +56,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
             raise UserError(f"The weights file {path} is damaged or cut short; copy it again ({error}).") from error
         if "config" not in metadata:
             raise UserError(f"The weights file {path} names no network; it was not written by Scanpick.")
-        return state, _config(json.loads(metadata["config"]), path)
+        return from_bytes(state), _config(json.loads(metadata["config"]), path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:

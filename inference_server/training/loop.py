@@ -15,6 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ..devices import choose_device, choose_dtype
 from ..errors import UserError
 from ..files import replacing
+from ..models.bytes import to_bytes
 from ..models.checkpoints import save_weights
 from ..models.points import Points
 from ..models.registry import build_model
@@ -202,9 +203,7 @@ class Trainer:
             except RuntimeError as error:  # how torch reports a full disk
                 raise OSError(str(error).splitlines()[0]) from error
         facts = {"training": json.dumps({"steps": self.step, "hours": round(self.seconds / 3600, 2)})}
-        # half precision for kernels halves the file and moves a probability by less than 1 in 255
-        compact = {key: value.half() if value.ndim > 1 else value for key, value in self.average.items()}
-        save_weights(self.folder / "weights.safetensors", compact, self.config.model, facts)
+        save_weights(self.folder / "weights.safetensors", to_bytes(self.average), self.config.model, facts)
 
     def _resume(self) -> None:
         try:
