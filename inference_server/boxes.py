@@ -64,12 +64,10 @@ def grown_to(scene: Scene, box: TileBox, voxels: np.ndarray, step: int = STEP) -
     at = scene.points[scene.starts[voxels], :2] / np.float32(scene.tile_size)
     rim = RIM / TILE
     low, high = at.min(0) - rim, at.max(0) + rim
-    while True:
-        grown = _grown(scene, box, low, high, step)
-        held = scene.voxels_inside(grown)
-        if held <= MAX_REGION_VOXELS or step <= STEP:
-            break
+    grown = _grown(scene, box, low, high, step)
+    while (held := scene.voxels_inside(grown)) > MAX_REGION_VOXELS and step > STEP:
         step = max(step // 2, STEP)
+        grown = _grown(scene, box, low, high, step)
     return grown if scene.voxels_inside(box) < held <= MAX_REGION_VOXELS else box
 
 

@@ -29,13 +29,12 @@ class ExportError(Exception):
 
 def _glb(path: str) -> None:
     obj = bpy.context.object
-    # viewers multiply textures by vertex colours, which scans have beside them and not for that
-    textured = any(images_of(slot.material) for slot in obj.material_slots)
+    # "MATERIAL": viewers multiply textures by vertex colours, which scans have beside them and not for that
     with tempfile.TemporaryDirectory(prefix="scanpick-") as folder, as_files(obj, Path(folder)):
         bpy.ops.export_scene.gltf(
             filepath=path, export_format="GLB", use_selection=True, use_mesh_vertices=True, use_mesh_edges=False,
             export_attributes=True, export_all_vertex_colors=False,
-            export_vertex_color="MATERIAL" if textured else "ACTIVE",
+            export_vertex_color="MATERIAL" if images_of(obj) else "ACTIVE",
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ _ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif", "OPEN_EXR": ".exr", "TARGA": ".tga",
 @contextmanager
 def as_files(obj: bpy.types.Object, folder: Path) -> Iterator[None]:
     """While the block runs, packed pictures of the object's materials lie in a folder, and stay there."""
-    found = {image for slot in obj.material_slots for image in images_of(slot.material) if image.packed_file}
+    found = {image for image in images_of(obj) if image.packed_file}
     paths = {image: image.filepath_raw for image in found}
     taken: set[str] = set()
     try:

@@ -46,17 +46,22 @@ def read_colors(
         values = _attribute_colors(data, attribute, tell)
         if values is not None and any((values[block] != values[0]).any() for block in blocks(len(values))):
             return VertexColors(values, f"colour attribute “{attribute.name}”")
-    textured = _texture_colors(data, materials) if isinstance(data, bpy.types.Mesh) else None
-    return textured or VertexColors(None, "none: only the shape is used", _marks(materials))
+    pictures = _pictures(materials)
+    marks = _marks(pictures)
+    textured = _texture_colors(data, pictures, marks) if isinstance(data, bpy.types.Mesh) else None
+    return textured or VertexColors(None, "none: only the shape is used", marks)
 
 
 def pictures_changed(known: VertexColors, materials: Sequence[bpy.types.Material | None]) -> bool:
     """Whether pictures may be others now, which no change of the mesh tells."""
-    return known.pictures is not None and known.pictures != _marks(materials)
+    return known.pictures is not None and known.pictures != _marks(_pictures(materials))
 
 
-def _marks(materials: Sequence[bpy.types.Material | None]) -> tuple:
-    pictures = [textures.picture_of(material) for material in materials]
+def _pictures(materials: Sequence[bpy.types.Material | None]) -> list[textures.Picture | None]:
+    return [textures.picture_of(material) for material in materials]
+
+
+def _marks(pictures: Sequence[textures.Picture | None]) -> tuple:
     return tuple(picture and (textures.mark(picture.image), picture.uv_map) for picture in pictures)
 
 
@@ -108,10 +113,11 @@ def _corners_to_vertices(mesh: bpy.types.Mesh, values: np.ndarray) -> np.ndarray
     return np.round(means).astype(np.uint8)
 
 
-def _texture_colors(mesh: bpy.types.Mesh, materials: Sequence[bpy.types.Material | None]) -> VertexColors | None:
+def _texture_colors(
+    mesh: bpy.types.Mesh, by_slot: Sequence[textures.Picture | None], marks: tuple
+) -> VertexColors | None:
     rendered = next((uv for uv in mesh.uv_layers if uv.active_render), mesh.uv_layers.active)
-    pictures = {slot: textures.picture_of(material) for slot, material in enumerate(materials)}
-    pictures = {slot: picture for slot, picture in pictures.items() if picture is not None}
+    pictures = {slot: picture for slot, picture in enumerate(by_slot) if picture is not None}
     if rendered is None or not len(mesh.polygons) or not pictures:
         return None
     layers = {slot: mesh.uv_layers.get(picture.uv_map) or rendered for slot, picture in pictures.items()}
@@ -121,7 +127,7 @@ def _texture_colors(mesh: bpy.types.Mesh, materials: Sequence[bpy.types.Material
     sizes = np.empty(len(mesh.polygons), dtype=np.int32)
     mesh.polygons.foreach_get("loop_total", sizes)
     arrays = tuple(zlib.crc32(array) for array in (*uvs.values(), slots, sizes, _corner_vertices(mesh)))
-    mark = (len(mesh.vertices), arrays, _marks(materials))
+    mark = (len(mesh.vertices), arrays, marks)
     known = next((colors for kept, colors in _textured if kept == mark), None)
     if known is None:
         faces = _Faces(slots, sizes)
@@ -131,7 +137,7 @@ def _texture_colors(mesh: bpy.types.Mesh, materials: Sequence[bpy.types.Material
         if not names:
             return None
         source = f"texture “{names[0]}”" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-        known = VertexColors(_corners_to_vertices(mesh, corners), source, mark[-1])
+        known = VertexColors(_corners_to_vertices(mesh, corners), source, marks)
         _textured.insert(0, (mark, known))
         del _textured[KEPT:]
     return known

@@ -37,9 +37,10 @@ def picture_of(material: bpy.types.Material | None) -> Picture | None:
     return Picture(images[0].image, _uv_map(images[0])) if len(images) == 1 else None
 
 
-def images_of(material: bpy.types.Material | None) -> set[bpy.types.Image]:
-    """All images of a material, those in groups of nodes too."""
-    trees, seen, images = [material and material.node_tree], set(), set()
+def images_of(obj: bpy.types.Object) -> set[bpy.types.Image]:
+    """All images of an object's materials, those in groups of nodes too."""
+    trees = [slot.material.node_tree for slot in obj.material_slots if slot.material is not None]
+    seen, images = set(), set()
     while trees:
         tree = trees.pop()
         if tree is None or tree in seen:
@@ -91,7 +92,7 @@ def place(tile: int) -> tuple[int, int]:
     return column, row
 
 
-def pixels(image: bpy.types.Image, tile: int | None = None) -> np.ndarray | None:
+def pixels(image: bpy.types.Image, tile: int | None) -> np.ndarray | None:
     """uint8 (H, W, 3) sRGB of a picture or one of its tiles, at most 2048 wide; None where it cannot be read."""
     if tile is None:
         return _pixels_of(image)

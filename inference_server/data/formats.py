@@ -6,6 +6,7 @@ Parsers of files that may be very large report the share they have read.
 import json
 import re
 import zipfile
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -53,17 +54,16 @@ def read_ply(path: Path, report: Report = silent) -> RawScan:
 
 def _ascii_header(path: Path) -> BytesIO | None:
     """A PLY with a comment in other letters, such as a picture's name, without those; None where there is none."""
+    header, changed = b"", False
     with path.open("rb") as file:
-        header, line = b"", b""
-        while (
-            line.strip() != b"end_header" and len(header) < LONGEST_HEADER and (line := file.readline(LONGEST_HEADER))
-        ):
-            if line.startswith((b"comment", b"obj_info")):
+        for line in iter(partial(file.readline, LONGEST_HEADER), b""):
+            if line.startswith((b"comment", b"obj_info")) and not line.isascii():
                 line = line.decode("ascii", errors="replace").replace("\ufffd", "?").encode("ascii")
+                changed = True
             header += line
-        start = file.tell()
-        file.seek(0)
-        return None if file.read(start) == header else BytesIO(header + file.read())
+            if line.strip() == b"end_header" or len(header) >= LONGEST_HEADER:
+                break
+        return BytesIO(header + file.read()) if changed else None
 
 
 def _label_comments(comments: list[str]) -> tuple[dict[int, str], dict[int, Color]]:
@@ -184,7 +184,9 @@ def read_text(path: Path, report: Report = silent) -> RawScan:
         raise UserError(f"{path.name} has {table.shape[1]} columns; x, y and z are needed.")
     if names:
         return _named_columns(path, table, names)
-    places = {6: (3,), 7: (3, 4) if _like_labels(table) else (4, 3), 9: (3, 6)}.get(table.shape[1], ())
+    places = {6: (3,), 7: (4, 3), 9: (3, 6)}.get(table.shape[1], ())
+    if table.shape[1] == 7 and _like_labels(table):
+        places = (3, 4)
     found = (table[:, start : start + 3] for start in places)
     return RawScan(table[:, :3], next((columns for columns in found if _like_colors(columns)), None))
 

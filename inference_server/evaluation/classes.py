@@ -26,7 +26,7 @@ class ClassList:
 
     def missing(self, names: Iterable[str | None]) -> list[str]:
         """Seen classes that none of an evaluation's objects has: misspelt ones, perhaps."""
-        return sorted((self.seen or frozenset()) - {spelling(name) for name in names if name is not None})
+        return sorted((self.seen or frozenset()) - _spelled(name for name in names if name is not None))
 
 
 def read_classes(path: Path | None) -> ClassList:
@@ -45,14 +45,14 @@ def read_classes(path: Path | None) -> ClassList:
         names = frozenset(line.strip() for line in text.splitlines() if line.strip())
         if not names:
             raise UserError(f"The class list {path} is empty: give one seen class a line.")
-        return ClassList(seen=frozenset(map(spelling, names)))
+        return ClassList(seen=_spelled(names))
     try:
         content = json.loads(text)
         unknown = set(content) - {"seen", "structure", "names"}
         if unknown:
             raise ValueError(f"unknown key '{sorted(unknown)[0]}'")
         return ClassList(
-            seen=_names(content["seen"]) if "seen" in content else None,
+            seen=_spelled(_names(content["seen"])) if "seen" in content else None,
             structure=_names(content["structure"]) if "structure" in content else STRUCTURE,
             names={int(number): str(name) for number, name in content.get("names", {}).items()},
         )
@@ -65,7 +65,11 @@ def read_classes(path: Path | None) -> ClassList:
 def _names(values: list[str]) -> frozenset[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ValueError("seen and structure are lists of names")
-    return frozenset(map(spelling, values))
+    return frozenset(values)
+
+
+def _spelled(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(spelling, names))
 
 
 def spelling(name: str) -> str:

@@ -60,8 +60,8 @@ def find_scenes(paths: list[Path]) -> list[SceneSource]:
     found: dict[tuple[str, Path], bool] = {}
     for path in paths:
         for kind, scene in _scenes_at(Path(path)):
-            asked_for = kind != "file" or Path(path).is_file()
-            found[kind, scene.resolve()] = found.get((kind, scene.resolve()), False) or asked_for
+            key = kind, scene.resolve()
+            found[key] = found.get(key, False) or kind != "file" or Path(path).is_file()
     names = _short_names([path for _, path in found])
     return [
         SceneSource(kind, path, name, asked_for)

@@ -58,12 +58,12 @@ def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
     try:
         if secret_file.is_file():
             return secret_file, False
-        if public_file.is_file() and name == SERVER_NAME:
-            raise UserError(
-                f"{secret_file} is gone, and the clients know its pair: put it back, or delete {public_file} and run "
-                "this again for a new pair."
-            )
         if public_file.is_file():
+            if name == SERVER_NAME:
+                raise UserError(
+                    f"{secret_file} is gone, and the clients know its pair: put it back, or delete {public_file} and "
+                    "run this again for a new pair."
+                )
             return public_file, False
         place.mkdir(parents=True, exist_ok=True)
         mask = os.umask(0o077)

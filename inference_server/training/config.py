@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 try:
@@ -100,15 +101,20 @@ def _check(config: TrainingConfig, path: Path) -> None:
     least = {"steps": 1, "batch": 1, "crops": 1, "rounds": 1, "max_voxels": 1, "warmup": 0, "seed": 0}
     for name, low in least.items():
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        if not _is(int, value) or value < low:
             raise UserError(f"The training config {path} has {name} = {value!r}: give a whole number from {low} on.")
     shares = ("large", "structure", "cooldown", "average", "learning_rate", "weight_decay")
     for name in shares:
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        if not _is(int | float, value) or not 0 <= value <= 1:
             raise UserError(f"The training config {path} has {name} = {value!r}: give a number from 0 to 1.")
     for source in config.sources:
         for name in ("weight", "voxel_size"):
             value = getattr(source, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            if not _is(int | float, value) or not 0 < value < float("inf"):
                 raise UserError(f"The training config {path} has a source of {name} = {value!r}: give one above 0.")
+
+
+def _is(kind: type | UnionType, value: Any) -> bool:
+    """Whether a value is a number of some kind; true and false are none, as in TOML."""
+    return isinstance(value, kind) and not isinstance(value, bool)
