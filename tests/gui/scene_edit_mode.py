@@ -29,11 +29,11 @@ def build_scan() -> bpy.types.Object:
     return obj
 
 
-def open_scan(stage) -> None:
-    """The scan alone in the file, active, seen as a whole."""
+def open_scan(stage, build=build_scan) -> None:
+    """The scan that is built alone in the file, active, seen as a whole."""
     for other in list(bpy.data.objects):
         bpy.data.objects.remove(other)
-    obj = build_scan()
+    obj = build()
     view_layer = stage.window.view_layer
     view_layer.objects.active = obj
     obj.select_set(True)

@@ -55,6 +55,14 @@ def test_the_overlay_where_the_view_leaves_something_out(play, sphere_address):
     assert max(seen["hidden"], seen["not_in_local_view"]) < 0.05 * seen["orthographic"]  # an axis of the grid is red
 
 
+def test_a_room_is_clicked_on_through_a_ceiling_whose_back_is_not_shown(play, sphere_address):
+    facts = play("scene_dollhouse", sphere_address)
+    assert facts["ceiling_hovered"] == pytest.approx(0.8) and facts["floor_hovered"] == pytest.approx(0, abs=1e-4)
+    assert facts["heights"] == [0.0], "the mask is of the floor alone"
+    assert "texture" in facts["source"]
+    assert [204, 153, 77] in facts["colours"] and [51, 128, 179] in facts["colours"], "both tiles of the texture"
+
+
 def test_one_scan_in_two_windows(play, sphere_address):
     facts = play("scene_windows", sphere_address)
     assert facts["clicks"] == 4
