@@ -1,9 +1,13 @@
 """Worker processes that end with the one that started them, however that ends."""
 
 import os
+import signal
+import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import active_children, parent_process
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context, parent_process
 
 
 def end_with_parent() -> None:
@@ -26,3 +30,29 @@ def shut_down(pool: ProcessPoolExecutor) -> None:
         for process in active_children():
             process.terminate()
         raise
+
+
+@contextmanager
+def worker_pool(
+    workers: int, what: str, start: Callable | None = None, arguments: tuple = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes for a block of work; what has not begun at its end, or at Ctrl+C, is dropped.
+
+    what: the pieces of work, for the sentence that answers Ctrl+C. start: called with the arguments in each process
+    first.
+    """
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (start, arguments))
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        print(f"Finishing the {what} under way; Ctrl+C again stops at once.", file=sys.stderr)
+        raise
+    finally:
+        shut_down(pool)
+
+
+def _start(start: Callable | None, arguments: tuple) -> None:
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that waits, which ends this one
+    if start is not None:
+        start(*arguments)

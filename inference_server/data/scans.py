@@ -17,6 +17,8 @@ from inference_server.files import replacing
 Color = tuple[int, int, int]
 Report = Callable[[float], None]
 
+STRUCTURE = frozenset({"floor", "wall", "ceiling"})
+"""Classes that are a room and not things in it."""
 FAR = 1e4
 """Metres from the origin beyond which float32 positions get coarser than a millimetre and are moved."""
 

@@ -8,11 +8,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from inference_server.clicks_file import read_clicks
-from inference_server.data.scans import Scan
+from inference_server.data.scans import STRUCTURE, Scan
 from inference_server.errors import UserError
 from inference_server.wire.protocol import Click
 
-STRUCTURE = ("floor", "wall", "ceiling")
 SMALLEST = 200
 """Instances with fewer vertices are left out."""
 FARTHEST = 0.1

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inference_server.data.scans import STRUCTURE
 from inference_server.errors import UserError
 
 OTHER_SPELLINGS = {"refridgerator": "refrigerator"}
 """As ScanNet's label table has it, and as its benchmark's list of classes does."""
-STRUCTURE = frozenset({"floor", "wall", "ceiling"})
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,13 @@
 
 import multiprocessing
 import queue
-import signal
-import sys
 from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from inference_server.errors import UserError
-from inference_server.parent import end_with_parent, shut_down
+from inference_server.parent import worker_pool
 
 from .methods import make_method
 from .objects import Method, ObjectResult, SceneTrial, given_until_done
@@ -37,27 +35,24 @@ def run_tasks(tasks: list[Task], settings: Settings, folder: Path | None, jobs: 
         return
     context = multiprocessing.get_context("spawn")
     results, stop = context.Queue(), context.Event()
-    pool = ProcessPoolExecutor(jobs, context, _start_worker, (settings, folder, results, stop))
     try:
-        pending = {pool.submit(_work, task) for task in tasks}
-        while pending:
-            done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-            yield from _arrived(results)
-            for future in done:
-                future.result()
-        yield from _arrived(results, patience=0.5)
+        with worker_pool(jobs, "objects", _start_worker, (settings, folder, results, stop)) as pool:
+            try:
+                pending = {pool.submit(_work, task) for task in tasks}
+                while pending:
+                    done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+                    yield from _arrived(results)
+                    for future in done:
+                        future.result()
+                yield from _arrived(results, patience=0.5)
+            finally:
+                stop.set()
     except BrokenProcessPool as error:
         yield from _arrived(results)
         raise UserError(
             "A worker process died, most likely for want of memory: run it again with fewer --jobs; with "
             "--out it goes on where it stopped."
         ) from error
-    except KeyboardInterrupt:
-        print("Finishing the objects under way; Ctrl+C again stops at once.", file=sys.stderr)
-        raise
-    finally:
-        stop.set()
-        shut_down(pool)
 
 
 def run_task(task: Task, method: Method, settings: Settings, folder: Path | None) -> Iterator[ObjectResult]:
@@ -77,8 +72,6 @@ def run_task(task: Task, method: Method, settings: Settings, folder: Path | None
 def _start_worker(settings: Settings, folder: Path | None, results: object, stop: object) -> None:
     import torch
 
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us after the object under way
     torch.set_num_threads(1)
     _worker.update(settings=settings, folder=folder, results=results, stop=stop, method=None)
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..data.scans import read_scan
+from ..data.scans import STRUCTURE, read_scan
 from ..errors import UserError
 from ..sparse.voxels import voxelize
 from .augment import move, recolour, repaint
 from .config import TrainingConfig
 
-STRUCTURE = ("floor", "wall", "ceiling")
 COLOURLESS = 0.15
 """Share of crops of coloured scans that are given without colours: colour is a hint, and shape must do without it."""
 MOST_TRIES = 1000

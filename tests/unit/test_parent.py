@@ -1,6 +1,7 @@
 """A worker process does not outlive the one that started it."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -51,6 +52,39 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """
+
+
+CTRL_C = """
+import os, signal, time
+from inference_server.parent import worker_pool
+
+def work(seconds):
+    print("begun", flush=True)
+    time.sleep(seconds)
+    print("done", flush=True)
+
+if __name__ == "__main__":
+    with worker_pool(1, "naps") as pool:
+        jobs = [pool.submit(work, 1.0) for _ in range(9)]
+        jobs[0].result()
+        while True:
+            time.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_ctrl_c_lets_workers_finish_what_is_under_way_and_says_so(tmp_path):
+    script = tmp_path / "naps.py"
+    script.write_text(CTRL_C)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    naps = subprocess.Popen([sys.executable, script], env=environment, start_new_session=True, **pipes)
+    assert [naps.stdout.readline() for _ in range(3)] == ["begun\n", "done\n", "begun\n"]
+    os.killpg(naps.pid, signal.SIGINT)  # as a terminal does: to the workers as well
+    said, errors = naps.communicate(timeout=60)
+    assert "done" in said and said.count("begun") < 3
+    assert "Finishing the naps under way; Ctrl+C again stops at once." in errors
+    assert errors.count("KeyboardInterrupt") == 1, "a worker was interrupted"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")

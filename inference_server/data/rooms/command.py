@@ -1,7 +1,6 @@
 """`python -m inference_server rooms`: write simulated scans as .npz files with a contact sheet."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from rich.progress import track
 from inference_server.data.scans import Scan
 from inference_server.errors import UserError
 from inference_server.files import make_folder, replacing
-from inference_server.parent import end_with_parent
+from inference_server.parent import worker_pool
 
 from .catalogue import DEFAULT_FOLDER, SPLITS, load_catalogue
 
@@ -22,7 +21,6 @@ _catalogue = None
 
 def _start_worker(furniture: Path) -> None:
     global _catalogue
-    end_with_parent()
     _catalogue = load_catalogue(furniture, progress=False)
 
 
@@ -77,7 +75,7 @@ def _frozen_test(out: Path, workers: int, furniture: Path) -> None:
     others = sorted(set(out.glob("*.npz")) - {path for _, _, path in jobs})
     if others:
         raise UserError(f"{out} holds other scans too ({others[0].name} ...): choose an empty folder for the test set.")
-    with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
+    with worker_pool(workers, "scans") as pool:
         done = list(track(pool.map(_frozen_job, jobs), "Frozen test set", total=len(jobs)))
     contact_sheet([load_npz(path) for path, _ in done[:12]], out / "contact-sheet.png")
     exact = sum(match for _, match in done)
@@ -111,7 +109,7 @@ def command(
         _frozen_test(out, workers, furniture)
         return
     jobs = [(kind, split, s, out / f"{kind}-{split}-{s:06d}.npz") for s in range(seed, seed + count)]
-    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(furniture,)) as pool:
+    with worker_pool(workers, "scans", _start_worker, (furniture,)) as pool:
         paths = list(track(pool.map(_job, jobs), "Simulating scans", total=count))
     shown = [load_npz(path) for path in paths[:12]]
     contact_sheet(shown, out / "contact-sheet.png")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from inference_server.data.scans import Scan
+from inference_server.data.scans import STRUCTURE, Scan
 
 from . import camera, flats, furnish, groups, sensor, shell
 from . import things as T
@@ -174,7 +174,7 @@ def scan_room(scene: Scene, plan: Plan, rng: np.random.Generator) -> Scan:
     points, colors, instance = sensor.fuse(points, colors, instance, cell, rng)
     keep = sensor.fade_thin(points, cell, rng)
     points, instance, colors = points[keep], instance[keep], sensor.bleed(points[keep], colors[keep], rng)
-    structure = np.array([k for k, name in scene.names.items() if name in ("floor", "wall", "ceiling")])
+    structure = np.array([k for k, name in scene.names.items() if name in STRUCTURE])
     instance = sensor.unlabel(points, sensor.blur_labels(points, instance, rng), structure, rng)
     yaw = rng.uniform(0, 2 * np.pi)
     c, s = np.cos(yaw), np.sin(yaw)

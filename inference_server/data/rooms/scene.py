@@ -4,6 +4,8 @@ import colorsys
 
 import numpy as np
 
+from inference_server.data.scans import STRUCTURE
+
 from . import paint as P
 from .catalogue import Catalogue, Model
 from .surface import Surface, make
@@ -46,7 +48,7 @@ class Scene:
         keep = np.ones(len(points), dtype=bool)
         columns = [np.ascontiguousarray(points[:, k]) for k in range(3)]
         for surface, instance in zip(self.surfaces, self.owners, strict=True):
-            if len(surface) > 3 and self.names.get(instance) not in ("wall", "floor", "ceiling"):
+            if len(surface) > 3 and self.names.get(instance) not in STRUCTURE:
                 hide_below(surface, instance, columns, owner, keep)
         return (
             points[keep],

@@ -7,13 +7,12 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from inference_server.parent import end_with_parent
+from inference_server.parent import worker_pool
 
 from .catalogue import Model, licence_of, model_rotation, read_library
 
@@ -189,7 +188,7 @@ def _build(files: list[Path], folder: Path, workers: int, progress: bool) -> Non
                 archive.extractall(target)
             for model, entry in read_library(file):
                 jobs.append((target / entry["model"].lstrip("/"), model, model_rotation(entry)))
-        with ProcessPoolExecutor(max(1, workers), initializer=end_with_parent) as pool:
+        with worker_pool(max(1, workers), "furniture") as pool:
             results = pool.map(_sample_job, jobs, chunksize=4)
             sampled = list(track(results, "Sampling furniture", total=len(jobs), disable=not progress, transient=True))
     kept = [(job[1], sample) for job, sample in zip(jobs, sampled, strict=True) if sample is not None]
