@@ -1,8 +1,7 @@
 """Scanpick: click objects out of 3D scans. Registration only; see the modules beside this one."""
 
-from . import command, operators, preferences, props, ui
+from . import command, handlers, operators, preferences, props, ui
 from .overlay import draw
-from .session import handlers
 from .session.session import session
 from .study import study, target
 from .tool import click_tool

@@ -8,6 +8,7 @@ import bpy
 
 from .export import files, labels
 from .labels.labels import LabelError
+from .scan.geometry import SCAN_TYPES
 from .server.conversion import ConversionError, wait
 
 NAME = "scanpick_export"
@@ -44,7 +45,7 @@ def _export(options: argparse.Namespace) -> list[Path]:
         bpy.ops.wm.open_mainfile(filepath=str(options.file))
     except RuntimeError as error:
         raise files.ExportError(f"{options.file} could not be opened: is it a .blend file?") from error
-    scans = [obj for obj in bpy.data.objects if obj.type in ("MESH", "POINTCLOUD") and len(obj.data.scanpick.objects)]
+    scans = [obj for obj in bpy.data.objects if obj.type in SCAN_TYPES and len(obj.data.scanpick.objects)]
     if options.scan is not None:
         scans = [obj for obj in scans if obj.name == options.scan]
     if not scans:
@@ -58,7 +59,7 @@ def _export(options: argparse.Namespace) -> list[Path]:
             with bpy.context.temp_override(object=obj, active_object=obj):
                 bpy.ops.object.mode_set(mode="OBJECT")
         if options.labels is not None:
-            path = options.out / labels.file_name(obj.name, options.labels)
+            path = options.out / labels.file_name(obj.name, options.labels, taken)
             wait(labels.export_labels(obj, path))
             written.append(path)
         else:

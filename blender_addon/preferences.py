@@ -1,4 +1,6 @@
-"""Add-on preferences: where the server is, and how the overlay looks by default."""
+"""Add-on preferences: where the server is, its keys, and study mode."""
+
+from collections.abc import Callable
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
@@ -6,12 +8,13 @@ from bpy.props import BoolProperty, StringProperty
 from .tool import keys
 from .wire.protocol import DEFAULT_ADDRESS
 
+on_server_changed: Callable[[], None] | None = None
+"""Called when another server is to be asked."""
 
-def _connection_changed(preferences: "ScanpickPreferences", context: bpy.types.Context) -> None:
-    from .session.session import session
 
-    session.cancel_all()
-    session.connection.reconnect()
+def _server_changed(preferences: "ScanpickPreferences", context: bpy.types.Context) -> None:
+    if on_server_changed is not None:
+        on_server_changed()
 
 
 class ScanpickPreferences(bpy.types.AddonPreferences):
@@ -24,7 +27,7 @@ class ScanpickPreferences(bpy.types.AddonPreferences):
         description="Address of the inference server, like tcp://127.0.0.1:47600. "
         "Another machine needs its key below, and online access to be allowed in Blender's System preferences",
         default=DEFAULT_ADDRESS,
-        update=_connection_changed,
+        update=_server_changed,
     )
     start_server: BoolProperty(
         name="Start the Server When Needed",
@@ -34,16 +37,16 @@ class ScanpickPreferences(bpy.types.AddonPreferences):
     server_key: StringProperty(
         name="Server Key",
         description="Public key of the server, 40 characters; only for a server on another machine",
-        update=_connection_changed,
+        update=_server_changed,
     )
     public_key: StringProperty(
-        name="Own Public Key", description="Made by the server's “keys” command", update=_connection_changed
+        name="Own Public Key", description="Made by the server's “keys” command", update=_server_changed
     )
     secret_key: StringProperty(
         name="Own Secret Key",
         description="Made by the server's “keys” command; kept in Blender's preferences",
         subtype="PASSWORD",
-        update=_connection_changed,
+        update=_server_changed,
     )
 
     study_mode: BoolProperty(

@@ -18,8 +18,7 @@ from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .models.inputs import ClickTensors, encode_inputs
-from .models.points import Points, nearest
-from .scene import TRAINED_VOXEL
+from .models.points import TRAINED_VOXEL, Points, nearest
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from .errors import UserError
-from .scene import TILE, TRAINED_VOXEL, Scene, TileBox
+from .models.points import TRAINED_VOXEL
+from .scene import TILE, Scene, TileBox
 
 REGION = 5.0
 """Edge in metres of the square around the clicks that the network sees at first."""

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .boxes import box_around
 from .history import Sight, steps_before
-from .scene import TRAINED_VOXEL, Region, RegionCache, Scene
+from .models.points import TRAINED_VOXEL
+from .scene import Region, RegionCache, Scene
 from .wire.protocol import Click
 
 FINER = ((0.5, 0.4), (1.2, 0.6))

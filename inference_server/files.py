@@ -1,6 +1,7 @@
 """Files that are either whole or untouched: written beside their place and moved there at the end."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -39,12 +40,28 @@ def replacing(path: str | Path, suffix: str | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_json(path: str | Path, value: object) -> None:
+    """Write a JSON file whole or not at all. Raises UserError."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
 def make_folder(path: Path) -> None:
     """A folder and those that it lies in, where they are missing. Raises UserError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"The folder {path} cannot be made ({error.strerror}); choose another.") from error
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a file can be written and replaced before it is needed. Raises UserError."""
+    make_folder(path.parent)
+    try:
+        with path.open("ab"), tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def sha256_of(*paths: Path) -> str:

@@ -1,6 +1,5 @@
 """From clicks to a mask, in one call: usable from a Python prompt, a script or the server."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,9 @@ from .importance import read_importance
 from .models.checkpoints import DEFAULT_WEIGHTS, DEFAULT_WEIGHTS_COLOURLESS, find_weights, load_model
 from .models.inputs import uses_colour
 from .models.minkunet import MinkUNet
+from .models.points import TRAINED_VOXEL
 from .pieces import release_memory
-from .scene import TRAINED_VOXEL, Region, RegionCache, Scene
+from .scene import Region, RegionCache, Scene
 from .segmenter import Adapting, Segmenter, places
 from .sparse.layers import fold
 from .timing import Clock
@@ -88,10 +88,6 @@ class Predictor:
             raise UserError("No scan is set; call set_scene first.")
         return self.predict_on(self._scene, clicks, adapt)
 
-    def reset(self) -> None:
-        """Forget the scene."""
-        self._scene = None
-
     def release_memory(self) -> None:
         """Forget what is kept for the next click only."""
         self._regions.clear()
@@ -105,7 +101,6 @@ class Predictor:
         adapt: let a copy of the network follow the clicks first, which takes some seconds; None: as the predictor was
         told. Raises UserError for clicks that lie off the scan or are not finite.
         """
-        started = time.perf_counter()
         _check(clicks, len(scene))
         mask, probabilities = np.zeros(len(scene), bool), np.zeros(len(scene), np.uint8)
         if not any(click.positive for click in clicks):
@@ -124,7 +119,6 @@ class Predictor:
         probabilities[indices] = steps[possible]
         clicked = _obey(mask, probabilities, look.region, clicks)
         clock.lap("vertices")
-        timing["total"] = time.perf_counter() - started
         return Prediction(mask, probabilities, timing, look.voxels, np.append(indices, clicked))
 
     @property

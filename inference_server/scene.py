@@ -11,15 +11,13 @@ from scipy.sparse.csgraph import connected_components
 from .errors import UserError
 from .interpolation import Interpolation
 from .minimum_cut import CutGraph
-from .models.points import Points
+from .models.points import TRAINED_VOXEL, Points
 from .recent import RecentlyUsed
 from .refinement import surface_graph
 from .sparse.kernel_maps import neighbour_table
 from .sparse.normals import surface_normals
 from .sparse.voxels import unique_rows
 
-TRAINED_VOXEL = 0.05
-"""Voxel size in metres that networks are trained at; other working resolutions are scaled to it."""
 TILE = 16
 """Edge of a tile in voxels, in x and y; regions are made of whole tiles with all that lies above and below."""
 _TILE_BITS = TILE.bit_length() - 1

@@ -51,11 +51,11 @@ def ensure(device: str = "auto", extras: tuple[str, ...] = ()) -> Path:
     _make_venv(python)
     _STAMP.unlink(missing_ok=True)
     pip_install(python, [f"pip>=25.1,<{_TOO_NEW}"], "Updating pip, which goes on with interrupted downloads")
-    version, cuda = _install_torch(python, device, stamp)
+    cuda = _install_torch(python, device, stamp)
     extras = tuple(sorted({*extras, *(stamp["extras"] if stamp else ())}))
     suffix = f"[{','.join(extras)}]" if extras else ""
     pip_install(python, ["-e", f"{REPOSITORY}{suffix}"], "Installing Scanpick and what it needs")
-    _STAMP.write_text(json.dumps({"pyproject": _digest(), "torch": version, "cuda": cuda, "extras": extras}))
+    _STAMP.write_text(json.dumps({"pyproject": _digest(), "cuda": cuda, "extras": extras}))
     return python
 
 
@@ -99,15 +99,15 @@ def _make_venv(python: Path) -> None:
         )
 
 
-def _install_torch(python: Path, device: str, stamp: dict | None) -> tuple[str, str | None]:
-    """Install the build for the device; returns (torch's version, CUDA version of its build or None)."""
+def _install_torch(python: Path, device: str, stamp: dict | None) -> str | None:
+    """Install the build for the device; returns the CUDA version of its build or None."""
     driver = find_driver()
     if device == "auto" and stamp:  # repairing: keep the build chosen before
         device = "cuda" if stamp["cuda"] and driver else choose_device("auto", None)
     chosen = choose_device(device, driver)
     present = installed_torch(python)
     if present and present[0].partition("+")[0] == torch_release() and fits(chosen, present[1]):
-        return present
+        return present[1]
     force = ["--force-reinstall"] if present else []
     attempts = torch_attempts(torch_release(), chosen, driver)
     for number, arguments in enumerate(attempts, 1):
@@ -120,7 +120,7 @@ def _install_torch(python: Path, device: str, stamp: dict | None) -> tuple[str, 
             continue
         version, cuda = installed_torch(python) or ("", None)
         if version and fits(chosen, cuda):
-            return version, cuda
+            return cuda
     raise InstallError(
         f"pip installed a PyTorch that is not the build for {chosen}; delete {VENV}, look for PyTorch in "
         "`pip config list`, and run this again."
@@ -145,7 +145,7 @@ def is_whole(python: Path, stamp: dict, extras: tuple[str, ...]) -> bool:
 def _read_stamp() -> dict | None:
     try:
         stamp = json.loads(_STAMP.read_text())
-        return stamp if {"pyproject", "torch", "cuda", "extras"} <= stamp.keys() else None
+        return stamp if {"pyproject", "cuda", "extras"} <= stamp.keys() else None
     except (OSError, ValueError, AttributeError):
         return None
 

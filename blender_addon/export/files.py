@@ -15,7 +15,7 @@ import bpy
 from ..scan.colors import read_colors
 from ..scan.geometry import Geometry
 from ..scan.textures import images_of
-from .names import safe_name
+from .names import free_file_name
 from .packed import as_files
 from .separate import BOTTOM, KEEP, discard, new_collection, parts_of, separate
 from .whole import is_whole
@@ -96,12 +96,7 @@ def file_name(pattern: str, scan: str, name: str, number: int, taken: set[str]) 
         raise ExportError(
             f"The naming pattern “{pattern}” is not one: use {{scan}}, {{object}} and {{number}}."
         ) from error
-    text = safe_name(text)
-    free, count = text, 1
-    while free.lower() in taken:
-        free, count = f"{text}_{count}", count + 1
-    taken.add(free.lower())
-    return free
+    return free_file_name(text, taken)
 
 
 def export_objects(

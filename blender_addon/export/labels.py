@@ -12,7 +12,7 @@ from ..scan import colors, files
 from ..scan.geometry import Geometry, triangles_of
 from ..server.conversion import Conversion
 from .files import ExportError, scratch_in
-from .names import safe_name
+from .names import free_file_name
 
 ENDINGS = {"PLY": ".ply", "NPZ": ".npz", "SCANNET": ".aggregation.json", "KITTI": ".label"}
 ONE_LABEL = ("PLY", "KITTI")
@@ -33,9 +33,9 @@ def with_ending(path: Path, format: str) -> Path:
     return path.with_name((stem or "labels") + ENDINGS[format])
 
 
-def file_name(scan: str, format: str) -> str:
-    """A file name for the labels of a scan."""
-    return safe_name(scan) + ENDINGS[format]
+def file_name(scan: str, format: str, taken: set[str]) -> str:
+    """A file name for the labels of a scan, its stem not among `taken` (lower case; the new one is added)."""
+    return free_file_name(scan, taken) + ENDINGS[format]
 
 
 def export_labels(obj: bpy.types.Object, path: Path) -> Generator[float | None, None, str]:
@@ -45,11 +45,7 @@ def export_labels(obj: bpy.types.Object, path: Path) -> Generator[float | None, 
     `path` before then lies there still. Raises ExportError, ConversionError.
     """
     geometry = Geometry(obj)
-    for found in labels_of_objects(geometry):
-        if found is None:
-            yield None
-        else:
-            labels = found
+    labels = yield from labels_of_objects(geometry)
     positions, offset = files.file_positions(geometry)
     arrays = {
         "positions": positions,

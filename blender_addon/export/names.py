@@ -11,3 +11,13 @@ def safe_name(text: str) -> str:
     text = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text).strip(". ")
     text = text.encode("utf-8")[:NAME_BYTES].decode("utf-8", errors="ignore").strip(". ") or "object"
     return f"_{text}" if text.split(".")[0].lower() in RESERVED else text
+
+
+def free_file_name(text: str, taken: set[str]) -> str:
+    """A safe name, numbered where it is among `taken` (lower case, as some systems see no other); added to them."""
+    stem = free = safe_name(text)
+    count = 1
+    while free.lower() in taken:
+        free, count = f"{stem}_{count}", count + 1
+    taken.add(free.lower())
+    return free

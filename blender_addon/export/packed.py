@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 
 from ..scan.textures import images_of
-from .names import safe_name
+from .names import free_file_name
 
 _ENDINGS = {"JPEG": ".jpg", "TIFF": ".tif", "OPEN_EXR": ".exr", "TARGA": ".tga", "JPEG2000": ".jp2"}
 
@@ -30,11 +30,8 @@ def as_files(obj: bpy.types.Object, folder: Path) -> Iterator[None]:
 def _write(image: bpy.types.Image, folder: Path, taken: set[str]) -> str:
     """The picture's path; one of several tiles has <UDIM> in it."""
     ending = _ENDINGS.get(image.file_format, f".{image.file_format.lower()}")
-    stem = free = safe_name(image.name.removesuffix(ending))
-    while free.lower() in taken:
-        free = f"{stem}_{len(taken)}"
-    taken.add(free.lower())
-    name = free + (".<UDIM>" if image.source == "TILED" else "") + ending
+    stem = free_file_name(image.name.removesuffix(ending), taken)
+    name = stem + (".<UDIM>" if image.source == "TILED" else "") + ending
     for file in image.packed_files:
         (folder / name.replace("<UDIM>", str(file.tile_number))).write_bytes(file.packed_file.data)
     return str(folder / name)

@@ -45,11 +45,7 @@ def separate(
     Args:
         origin: KEEP leaves every origin where the scan's is, BOTTOM puts it under the middle of each part.
     """
-    for found in labels_of_objects(geometry):
-        if found is None:
-            yield None
-        else:
-            labels = found
+    labels = yield from labels_of_objects(geometry)
     source = Source(geometry.data)
     topology = source.topology
     yield None

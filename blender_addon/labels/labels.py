@@ -6,12 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-SEMANTIC = "semantic"
-"""Point attribute with the classes that came with the scan."""
-
-ABOUT = "scanpick_label_names"
-"""Custom property of a mesh: names and colours of the labels in `instance.imported`."""
-
 LARGEST_KEPT = 1 << 20  # tables are as long as the largest number is high
 
 
@@ -39,8 +33,8 @@ class Labels:
 
     def identities(self) -> list[int]:
         """All labels: those with names in their order, then the rest."""
-        here = np.unique(self.instance[self.instance >= 0]).tolist()
-        return [*self.names, *(identity for identity in here if identity not in self.names)]
+        here = np.append(self.instance[self.instance >= 0], self.overlaps[:, 1])
+        return [*self.names, *(identity for identity in np.unique(here).tolist() if identity not in self.names)]
 
     def members(self) -> dict[int, np.ndarray]:
         """Sorted vertex indices of every label, overlaps with them."""

@@ -1,21 +1,19 @@
 """Objects of the list as labels, and labels as objects of the list."""
 
-from collections.abc import Iterator
-
 import bpy
 import numpy as np
 
 from ..scan import masks, vertex_set
-from ..scan.geometry import Geometry
+from ..scan.geometry import IMPORTED, INSTANCE, LABEL_NAMES, SEMANTIC, Geometry
+from ..scan.steps import Steps
 from ..session import application, edits, journal, watch
 from ..session.session import session
 from ..session.state import ScanState, fitting_name, free_name
-from .labels import ABOUT, LARGEST_KEPT, SEMANTIC, LabelError, Labels, whole_numbers
+from .labels import LARGEST_KEPT, LabelError, Labels, whole_numbers
 
 
-def labels_of_objects(geometry: Geometry) -> Iterator[Labels | None]:
-    """The objects as labels, from their masks as they are now, hand edits with them: yields None until the last item,
-    the answer.
+def labels_of_objects(geometry: Geometry) -> Steps[Labels]:
+    """The objects as labels, from their masks as they are now, hand edits with them.
 
     Where objects share a vertex, the upper one of the list has it, and `overlaps` tells the rest.
     """
@@ -24,15 +22,13 @@ def labels_of_objects(geometry: Geometry) -> Iterator[Labels | None]:
     state = journal.preview(journal.state(geometry), noticed.changes)
     labels = Labels(application.instance_with_edits(masks.read_instance(geometry), noticed))
     if state.overlap:
-        for members in masks.read_members(geometry, [known.name for known in state.objects]):
-            if members is None:
-                yield None
+        members = yield from masks.read_members(geometry, [known.name for known in state.objects])
         _put_overlapping(labels, [(known.number, members[known.name]) for known in state.objects])
     for known in state.objects:
         labels.names[known.number] = known.name
         labels.palette[known.number] = tuple(int(channel * 255 + 0.5) for channel in known.color)
     labels.semantic = read_attribute(geometry, SEMANTIC) if geometry.data.attributes.get(SEMANTIC) else None
-    yield labels
+    return labels
 
 
 def _put_overlapping(labels: Labels, members: list[tuple[int, np.ndarray]]) -> None:
@@ -56,8 +52,8 @@ def label_attributes(data: bpy.types.Mesh | bpy.types.PointCloud, ours: bool) ->
         for a in data.attributes
         if a.domain == "POINT" and a.data_type in ("INT", "FLOAT", "INT8") and not a.name.startswith(".")
     ]
-    likely = (masks.INSTANCE, masks.INSTANCE + ".imported", "objectid", "object_id", "label", SEMANTIC)
-    names = [name for name in names if not (ours and name == masks.INSTANCE) and name != "radius"]
+    likely = (INSTANCE, INSTANCE + IMPORTED, "objectid", "object_id", "label", SEMANTIC)
+    names = [name for name in names if not (ours and name == INSTANCE) and name != "radius"]
     return sorted(names, key=lambda name: likely.index(name) if name in likely else len(likely))
 
 
@@ -75,8 +71,8 @@ def read_attribute(geometry: Geometry, name: str) -> np.ndarray:
 def labels_of_attribute(geometry: Geometry, name: str) -> Labels:
     """An attribute's labels with the names that an import left on the mesh. Raises LabelError."""
     labels = Labels(read_attribute(geometry, name))
-    about = geometry.data.get(ABOUT)
-    if isinstance(about, str) and name in (masks.INSTANCE, masks.INSTANCE + ".imported"):
+    about = geometry.data.get(LABEL_NAMES)
+    if isinstance(about, str) and name in (INSTANCE, INSTANCE + IMPORTED):
         labels.set_about(about)
     return labels
 
@@ -105,7 +101,7 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     if overlap != state.overlap:
         changes.append(("scan", -1, {"overlap": True}))
     numbers = _numbers(list(members), state)
-    taken = {known.name for known in state.objects} | _mask_names(geometry) | {masks.INSTANCE}
+    taken = {known.name for known in state.objects} | masks.taken_names(geometry.obj) | {INSTANCE}
     free = before == masks.NONE
     after = before.copy()
     differences, kept = [], 0
@@ -139,7 +135,3 @@ def _numbers(labels: list[int], state: ScanState) -> dict[int, int]:
     if not state.objects and not state.last_number and max(labels) < LARGEST_KEPT:
         return {label: label for label in labels}
     return {label: state.last_number + place for place, label in enumerate(labels, 1)}
-
-
-def _mask_names(geometry: Geometry) -> set[str]:
-    return {mask.name for mask in (geometry.obj.vertex_groups if geometry.is_mesh else geometry.data.attributes)}

@@ -6,9 +6,10 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty
 
+from .. import handlers
 from ..scan import vertex_set
 from ..scan.geometry import Geometry, coordinates, selected_vertices
-from ..session import application, edits, handlers, journal, starts
+from ..session import application, edits, journal, starts
 from ..session.session import ClickError, session
 from .common import active_known, fail, poll_scan, poll_unlocked, scan_object, state_with_pending
 

@@ -2,12 +2,11 @@
 
 import bpy
 
-from ..scan.geometry import Geometry
+from ..scan.geometry import SCAN_TYPES, Geometry
 from ..session import journal
 from ..session.session import session
 from ..session.state import ObjectState, ScanState
 
-SCAN_TYPES = ("MESH", "POINTCLOUD")
 NO_SCAN = 0
 """In place of a scan's session id, for notices where there is no scan: Blender counts from 1."""
 

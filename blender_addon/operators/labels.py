@@ -43,7 +43,7 @@ class SCANPICK_OT_export_labels(InSteps, bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         folder = Path(bpy.data.filepath).parent if bpy.data.filepath else Path.home()
-        self.filepath = str(folder / label_files.file_name(scan_object(context).name, self.format))
+        self.filepath = str(folder / label_files.file_name(scan_object(context).name, self.format, set()))
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 

@@ -2,9 +2,8 @@
 
 import bpy
 
-from .. import preferences
+from .. import handlers, preferences
 from ..server.connection import free_address
-from ..session import handlers
 from ..session.session import redraw, session
 from .common import fail
 

@@ -68,10 +68,7 @@ class SCANPICK_OT_object_from_group(InSteps, bpy.types.Operator):
         geometry = Geometry(obj)
         names = candidates(geometry) if self.group == EVERY else [self.group]
         noticed = yield from session.noticing(geometry)
-        members: dict[str, np.ndarray] = {}
-        for found in masks.read_members(geometry, names):
-            yield None
-            members = found or members
+        members = yield from masks.read_members(geometry, names)
         made, kept = 0, 0
         for place, name in enumerate(names, 1):
             geometry = application.geometry_of(*uids)

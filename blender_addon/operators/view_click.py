@@ -4,12 +4,12 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty, IntProperty
 
-from ..overlay import markers, settings
+from ..overlay import settings
 from ..scan import masks
-from ..scan.geometry import Geometry, coordinates
+from ..scan.geometry import INSTANCE, Geometry, coordinates
 from ..session import edits, journal
 from ..session.session import ClickError, redraw, session
-from ..tool import seeing
+from ..tool import hover, seeing
 from .click import press, target
 from .common import OnChosenObject, active_known, fail, poll_scan, scan_object
 
@@ -36,7 +36,7 @@ def _sight(context: bpy.types.Context, event: bpy.types.Event, exact: bool) -> s
 
 def owner_of(geometry: Geometry, vertex: int) -> int:
     """The number of the object that a vertex belongs to in Object Mode, -1 for none."""
-    attribute = geometry.data.attributes.get(masks.INSTANCE)
+    attribute = geometry.data.attributes.get(INSTANCE)
     if attribute is None or attribute.data_type != "INT" or attribute.domain != "POINT":
         return masks.NONE
     return attribute.data[vertex].value
@@ -107,11 +107,11 @@ class SCANPICK_OT_hover(bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         found = _sight(context, event, exact=False)
         obj = scan_object(context)
-        before = markers.hover
-        markers.hover = None
+        before = hover.current
+        hover.current = None
         if found is not None:
-            markers.hover = markers.Hover(context.region.as_pointer(), obj.session_uid, found.local, not event.ctrl)
-        if markers.hover != before:
+            hover.current = hover.Hover(context.region.as_pointer(), obj.session_uid, found.local, not event.ctrl)
+        if hover.current != before:
             context.area.tag_redraw()
             if before is not None and before.region != context.region.as_pointer():
                 redraw()

@@ -24,7 +24,6 @@ class Cloud:
             triangles = triangles_of(data)
         self.step = max(1, -(-len(self.raw) // MAX_POINTS))
         self.labels = read_instance(geometry)
-        self.colored = colors is not None
         self._hidden: np.ndarray | None = None
         self._drawn_labels: np.ndarray | None = None
         self._static = _static_buffer(self.raw[:: self.step], colors[:: self.step] if colors is not None else None)

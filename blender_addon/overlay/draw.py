@@ -6,7 +6,7 @@ import bpy
 import gpu
 import numpy as np
 
-from ..scan.geometry import Geometry
+from ..scan.geometry import SCAN_TYPES, Geometry
 from ..session import edits, journal, watch
 from ..session.session import session
 from ..tool.seeing import view_of
@@ -58,7 +58,7 @@ def _cloud(obj: bpy.types.Object) -> Cloud | None:
 
 def is_drawn(obj: bpy.types.Object) -> bool:
     """Whether the overlay draws this object: scans that were clicked on, and clouds that Blender shows black."""
-    if obj.type not in ("MESH", "POINTCLOUD") or obj.data is None:
+    if obj.type not in SCAN_TYPES or obj.data is None:
         return False
     if journal.has_journal(obj.data):
         return True

@@ -1,7 +1,6 @@
 """Clicks as markers, the vertex under the mouse, the voxel cube and the legend: drawn in pixels."""
 
 import math
-from dataclasses import dataclass
 
 import blf
 import bpy
@@ -10,9 +9,11 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from mathutils import Vector
 
+from ..scan.geometry import SCAN_TYPES
 from ..session import edits
 from ..session.session import Session
 from ..session.state import Press
+from ..tool import hover
 from ..tool.seeing import view_of
 from . import settings
 
@@ -21,19 +22,6 @@ EDGE = (0.05, 0.05, 0.05, 1.0)
 WHITE = (1.0, 1.0, 1.0, 0.9)
 CORNERS = 20
 LEGEND_LINES = 12
-
-
-@dataclass
-class Hover:
-    """The vertex that a click would hit, in the region where the mouse is."""
-
-    region: int
-    object_uid: int
-    local: tuple[float, float, float]
-    positive: bool
-
-
-hover: Hover | None = None
 
 
 class _Shapes:
@@ -91,16 +79,17 @@ def draw(context: bpy.types.Context, view: settings.ScanpickView, session: Sessi
     obj = context.object
     gpu.state.blend_set("ALPHA")
     try:
-        if obj is None or obj.type not in ("MESH", "POINTCLOUD") or not obj.visible_in_viewport_get(context.space_data):
+        if obj is None or obj.type not in SCAN_TYPES or not obj.visible_in_viewport_get(context.space_data):
             return
         scale = context.preferences.system.ui_scale
         shapes = _Shapes()
         _draw_clicks(shapes, obj, region, region_3d, session, scale, now)
-        if hover is not None and hover.region == region.as_pointer() and hover.object_uid == obj.session_uid:
-            at = place(region, region_3d, obj, hover.local)
+        over = hover.current
+        if over is not None and over.region == region.as_pointer() and over.object_uid == obj.session_uid:
+            at = place(region, region_3d, obj, over.local)
             if at is not None:
                 shapes.disc(*at, 9 * scale, EDGE, 6.5 * scale)
-                shapes.disc(*at, 8.2 * scale, POSITIVE if hover.positive else NEGATIVE, 7 * scale)
+                shapes.disc(*at, 8.2 * scale, POSITIVE if over.positive else NEGATIVE, 7 * scale)
         if view.legend and view.mode != "RGB":
             _draw_legend(shapes, context, obj, scale)
         shapes.draw()
@@ -210,8 +199,9 @@ def _draw_voxel(
 
 
 def _voxel_place(context: bpy.types.Context, obj: bpy.types.Object) -> Vector:
-    if hover is not None and hover.object_uid == obj.session_uid:
-        return obj.matrix_world @ Vector(hover.local)
+    over = hover.current
+    if over is not None and over.object_uid == obj.session_uid:
+        return obj.matrix_world @ Vector(over.local)
     presses = _presses(obj)
     if presses:
         return obj.matrix_world @ Vector(presses[-1].points[0].position)

@@ -6,8 +6,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..labels.labels import ABOUT, SEMANTIC
-from .geometry import INSTANCE, Geometry, coordinates
+from .geometry import IMPORTED, INSTANCE, LABEL_NAMES, SEMANTIC, Geometry, coordinates
 
 OFFSET = "scanpick_offset"
 """Custom property of the object: three float64 metres that are added again at export."""
@@ -40,12 +39,12 @@ def add_scan(name: str, arrays: dict[str, np.ndarray], about: str) -> bpy.types.
         layer = mesh.color_attributes.new(COLORS, "BYTE_COLOR", "POINT")
         layer.data.foreach_set("color_srgb", (colors / 255).ravel())
         mesh.color_attributes.active_color = layer
-    for key, attribute in (("instance", INSTANCE + ".imported"), ("semantic", SEMANTIC)):
+    for key, attribute in (("instance", INSTANCE + IMPORTED), ("semantic", SEMANTIC)):
         if key in arrays:
             values = np.ascontiguousarray(arrays[key], dtype=np.int32)
             mesh.attributes.new(attribute, "INT", "POINT").data.foreach_set("value", values)
     if "instance" in arrays:
-        mesh[ABOUT] = about
+        mesh[LABEL_NAMES] = about
     mesh.update()
     obj = bpy.data.objects.new(name, mesh)
     set_offset(obj, arrays["offset"])

@@ -11,7 +11,16 @@ import bmesh
 import bpy
 import numpy as np
 
+SCAN_TYPES = ("MESH", "POINTCLOUD")
+"""Kinds of Blender objects that can be scans."""
 INSTANCE = "instance"
+"""Point attribute with the number of each vertex's object."""
+SEMANTIC = "semantic"
+"""Point attribute with the classes that came with the scan."""
+IMPORTED = ".imported"
+"""Behind the names of attributes that came with the scan where ours have theirs."""
+LABEL_NAMES = "scanpick_label_names"
+"""Custom property of a mesh: names and colours of the labels in `instance.imported`."""
 REVISION = ".scanpick_revision"  # a leading dot keeps it out of exports and of Blender's lists
 REVISION_SAMPLES = 257
 
@@ -107,7 +116,7 @@ class Geometry:
         attribute = self.data.attributes.get(name)
         if attribute is None or (attribute.domain == "POINT" and attribute.data_type == "INT"):
             return None
-        attribute.name = name + ".imported"
+        attribute.name = name + IMPORTED
         return attribute.name
 
     @property
@@ -123,7 +132,7 @@ class Geometry:
             return
         foreign = self.data.attributes.get(INSTANCE)
         if foreign is not None:
-            foreign.name = INSTANCE + ".imported"
+            foreign.name = INSTANCE + IMPORTED
             if self.editing:
                 self._bm = bmesh.from_edit_mesh(self.data)
         self.write_int(REVISION, np.zeros(self.count, dtype=np.int32), np.empty(0, dtype=np.int64), 0)

@@ -4,13 +4,14 @@
 says something else, the artist has edited it by hand.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 
 from .geometry import INSTANCE, Geometry, read_bool
+from .steps import Steps, at_once
 
 NONE = -1
 THRESHOLD = 0.5
@@ -36,6 +37,11 @@ def group_indices(obj: bpy.types.Object) -> dict[str, int]:
     return {group.name: group.index for group in obj.vertex_groups}
 
 
+def taken_names(obj: bpy.types.Object) -> set[str]:
+    """Names that no new mask can have: those of all vertex groups, or of all attributes."""
+    return {mask.name for mask in (obj.vertex_groups if obj.type == "MESH" else obj.data.attributes)}
+
+
 def mask_names(geometry: Geometry) -> list[str]:
     """Names of everything that can be an object's mask: vertex groups, or BOOLEAN point attributes."""
     if geometry.is_mesh:
@@ -43,17 +49,16 @@ def mask_names(geometry: Geometry) -> list[str]:
     return [a.name for a in geometry.data.attributes if a.domain == "POINT" and a.data_type == "BOOLEAN"]
 
 
-def read_members(geometry: Geometry, names: Iterable[str]) -> Iterator[dict[str, np.ndarray] | None]:
-    """Read the masks of several objects in one pass, in pieces: yields None until the last item, the answer.
+def read_members(geometry: Geometry, names: Iterable[str]) -> Steps[dict[str, np.ndarray]]:
+    """Read the masks of several objects in one pass: the sorted indices of the vertices (weight >= 0.5) by name.
 
-    The answer maps each name to the sorted indices of its vertices (weight >= 0.5). Vertex groups can only be read
-    vertex by vertex, so a large scan takes a second in all; the caller spreads the pieces over several calls.
+    Vertex groups can only be read vertex by vertex, so a large scan takes a second in all; the caller spreads the
+    steps over several calls.
     """
     names = list(names)
     if not geometry.is_mesh:
         masks = {name: read_bool(geometry.data, name) for name in names}
-        yield {n: np.flatnonzero(m) if m is not None else np.empty(0, np.int64) for n, m in masks.items()}
-        return
+        return {n: np.flatnonzero(m) if m is not None else np.empty(0, np.int64) for n, m in masks.items()}
     indices = group_indices(geometry.obj)
     wanted = {indices[name]: name for name in names if name in indices}
     vertices: list[int] = []
@@ -69,13 +74,12 @@ def read_members(geometry: Geometry, names: Iterable[str]) -> Iterator[dict[str,
     for group, name in wanted.items():
         start, end = np.searchsorted(group_array, [group, group + 1])
         found[name] = vertex_array[start:end]
-    yield found
+    return found
 
 
 def members_now(geometry: Geometry, names: Iterable[str]) -> dict[str, np.ndarray]:
     """The sorted indices of the vertices in each of these masks, read at once."""
-    *_, found = read_members(geometry, names)
-    return found
+    return at_once(read_members(geometry, names))
 
 
 def topmost(count: int, members: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:

@@ -26,6 +26,10 @@ class Scan:
         point_colors: uint8 (V + S, 3) or None.
         to_world: float64 (3, 3), mesh coordinates -> metres, without the translation.
         center: float64 (3,) metres, in the frame of `to_world`.
+        sampled_for: voxel size in metres that the samples on faces were made for.
+        triangles: int32 (T, 3) indices of points, without those that have invalid vertices; None without faces.
+        sample_triangle, sample_weights: (S,) triangle of each sample, (S, 3) weights of its corners.
+        warning: one sentence about units or extent, or nothing.
     """
 
     raw: np.ndarray

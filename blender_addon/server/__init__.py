@@ -1,1 +1,1 @@
-"""The inference server: connection and process."""
+"""The inference server: the connection, the process where Blender starts it, and conversions of files beside it."""

@@ -41,7 +41,7 @@ class Connection:
         return self.client.state_text
 
     def open(self) -> str | None:
-        """Make the client if there is none, and start a server where that is wanted. Returns a sentence on failure."""
+        """Make the client if there is none. Returns a sentence on failure."""
         settings = preferences.get()
         address = settings.address.strip()
         refused = refusal(address)

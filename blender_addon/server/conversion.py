@@ -1,9 +1,7 @@
 """The server environment's readers and writers of files, run as a process beside Blender: `convert`."""
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 import bpy
 
 from ..wire import location
+from . import child
 
 STEP = 0.05  # seconds that a script waits for news; the window never waits
 
@@ -49,19 +48,9 @@ class Conversion:
         """
         command = [*self._installation.run("convert"), *map(str, arguments), "--progress"]
         said, complaints = self.folder / "said.txt", self.folder / "complaints.txt"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        environment |= {"PYTHONIOENCODING": "utf-8"}
         try:
             with said.open("wb") as output, complaints.open("wb") as errors:
-                self._process = subprocess.Popen(
-                    command,
-                    cwd=self._installation.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=errors,
-                    env=environment,
-                    creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
-                )
+                self._process = child.start(command, self._installation.folder, output, errors)
         except OSError as error:
             reason = error.strerror or error
             raise ConversionError(

@@ -1,6 +1,5 @@
 """The inference server as a child process of Blender: found through the installation record, stopped with Blender."""
 
-import os
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 import bpy
 
 from ..wire import location
+from . import child
 
 LOG_NAME = "scanpick-server.log"
 RESTARTS = 3
@@ -57,10 +57,6 @@ class ServerProcess:
             return "The server is starting"
         return f"The server is being installed, which takes minutes. {self._last_words()}".rstrip()
 
-    @property
-    def log(self) -> Path | None:
-        return self._log
-
     def problem(self) -> str | None:
         """Why no server can be started, as a sentence with a way out; None where one can."""
         installation = location.read()
@@ -100,20 +96,11 @@ class ServerProcess:
 
     def _run(self, command: list[str], folder: str, address: str) -> str | None:
         self._log, self._address = _log_file(), address
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
         self._starts.append(time.monotonic())
         try:
             with self._log.open("wb") as log:
-                self._process = subprocess.Popen(
-                    [*command, "--address", address, "--idle-exit", str(IDLE_EXIT)],
-                    cwd=folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    creationflags=flags,
-                )
+                command = [*command, "--address", address, "--idle-exit", str(IDLE_EXIT)]
+                self._process = child.start(command, folder, log, subprocess.STDOUT)
         except OSError as error:
             reason = error.strerror or error
             return f"The server could not be started ({reason}): run 'python install.py blender' again."

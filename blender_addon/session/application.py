@@ -9,6 +9,7 @@ import numpy as np
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry, coordinates, hidden_vertices
 from ..scan.scan import Scan, unchanged
+from ..scan.steps import Steps
 from . import edits, journal, watch
 from .state import ObjectState, ScanState
 
@@ -21,7 +22,7 @@ class ApplicationError(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What applying an answer did: vertices in the mask, and how many came and went."""
+    """What applying an answer did: vertices in the mask, how many came and went, how many stayed with other objects."""
 
     vertices: int
     added: int
@@ -54,8 +55,8 @@ class Noticed:
     cleared: list[int] = field(default_factory=list)
 
 
-def noticed_edits(geometry: Geometry, state: ScanState) -> Iterator[Noticed | None]:
-    """Compare the masks with what was last applied; yields None until the last item, the answer.
+def noticed_edits(geometry: Geometry, state: ScanState) -> Steps[Noticed]:
+    """Compare the masks with what was last applied.
 
     A vertex that the artist assigned to or removed from a group by hand becomes an edit that later predictions obey.
     An object whose group was renamed takes the group's new name.
@@ -66,12 +67,7 @@ def noticed_edits(geometry: Geometry, state: ScanState) -> Iterator[Noticed | No
     used = set(np.unique(instance).tolist())
     missing = [o for o in state.objects if o.name not in present and o.number in used]
     strangers = [name for name in present if name not in ours] if missing else []
-    members: dict[str, np.ndarray] = {}
-    for found in masks.read_members(geometry, [*ours, *strangers]):
-        if found is None:
-            yield None
-        else:
-            members = found
+    members = yield from masks.read_members(geometry, [*ours, *strangers])
     noticed = Noticed()
     for known in missing:
         renamed = _renamed(np.flatnonzero(instance == known.number), strangers, members)
@@ -94,8 +90,8 @@ def noticed_edits(geometry: Geometry, state: ScanState) -> Iterator[Noticed | No
             added &= ~overlapped  # there, `instance` tells only the topmost object
         if added.any() or removed.any():
             noticed.changes.append(_edit(known.number, added, removed))
-        yield None
-    yield noticed
+        yield
+    return noticed
 
 
 def _edit(number: int, added: np.ndarray, removed: np.ndarray) -> journal.Change:

@@ -1,15 +1,14 @@
 """Work on arrays in a thread, so that the window goes on; nothing of Blender may be touched in it."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
 
-T = TypeVar("T")
+from ..scan.steps import Steps, T
 
 PATIENCE = 0.004  # seconds that the main thread waits before it goes on to draw
 
 
-def in_background(work: Callable[[], T]) -> Generator[None, None, T]:
+def in_background(work: Callable[[], T]) -> Steps[T]:
     """Yields until `work` is done; returns what it returned, raises what it raised."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="scanpick")
     try:

@@ -48,15 +48,9 @@ def palette_color(number: int) -> tuple[float, float, float]:
 def creation(state: ScanState, obj: bpy.types.Object, name: str = "") -> journal.Change:
     """The journal entry of a new object with a name that is free among objects, groups, attributes."""
     number = state.last_number + 1
-    taken = {o.name for o in state.objects} | set(_mask_names(obj)) | {a.name for a in obj.data.attributes}
+    taken = {o.name for o in state.objects} | masks.taken_names(obj) | {a.name for a in obj.data.attributes}
     color = [round(c, 4) for c in palette_color(number)]
     return "create", number, {"name": free_name(fitting_name(name) or f"Object {number}", taken), "color": color}
-
-
-def _mask_names(obj: bpy.types.Object) -> list[str]:
-    if obj.type == "MESH":
-        return [group.name for group in obj.vertex_groups]
-    return [attribute.name for attribute in obj.data.attributes]
 
 
 def object_of(data: bpy.types.ID) -> bpy.types.Object | None:
@@ -106,7 +100,7 @@ def change(geometry: Geometry, number: int, fields: dict[str, Any]) -> None:
 def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
     """Rename an object and its mask; returns the name it got (a free one)."""
     taken = {o.name for o in journal.state(geometry).objects if o.number != known.number}
-    taken |= {name for name in _mask_names(geometry.obj) if name != known.name}
+    taken |= {name for name in masks.taken_names(geometry.obj) if name != known.name}
     name = free_name(fitting_name(wanted) or known.name, taken)
     if name != known.name:
         masks.rename(geometry, known.name, name)
@@ -342,7 +336,7 @@ def move(geometry: Geometry, number: int, step: int) -> None:
 
 def mask_missing(geometry: Geometry) -> bool:
     """Whether an object that the list shows with vertices has no mask any more: it was renamed or deleted by hand."""
-    present = set(_mask_names(geometry.obj))
+    present = masks.taken_names(geometry.obj)
     return any(item.vertices and item.name not in present for item in geometry.data.scanpick.objects)
 
 

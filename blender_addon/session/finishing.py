@@ -1,20 +1,21 @@
 """Changes of a mask by hand, in steps that never hold the window up: read, compute in a thread, write in the end."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import bpy
 import numpy as np
 
 from ..scan.geometry import Geometry
 from ..scan.neighbours import Neighbours
+from ..scan.steps import Steps
 from . import application, journal, surroundings
 from .application import ApplicationError, Result
 from .background import in_background
 from .session import session
 from .state import ObjectState
 
-Work = Generator[None, None, np.ndarray]
-"""Yields until the mask as it shall be is there, bool (N,)."""
+Work = Steps[np.ndarray]
+"""Ends with the mask as it shall be, bool (N,)."""
 
 
 def change_by_hand(
@@ -22,7 +23,7 @@ def change_by_hand(
     number: int,
     changes: list[journal.Change],
     work: Callable[[ObjectState, np.ndarray], Work],
-) -> Generator[None, None, tuple[ObjectState, Result]]:
+) -> Steps[tuple[ObjectState, Result]]:
     """Change an object's mask; the caller pushes the undo step.
 
     Args:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..scan import scan as scans
 from ..scan.geometry import Geometry
+from ..scan.steps import Steps, at_once
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import Click, ErrorCode
@@ -313,31 +314,20 @@ class Session:
         self.groups_read[pending.data_uid] = groups_version
         self._applied(pending, event, on_vertices, result)
 
-    def noticing(self, geometry: Geometry) -> Iterator[None]:
-        """Yields while the masks are read, where somebody may have changed them; returns what the artist did by hand.
+    def noticing(self, geometry: Geometry) -> Steps[Noticed]:
+        """What the artist did by hand: the masks are read, where somebody may have changed them.
 
         The artist may go on in between: check the scan again afterwards.
         """
         uid = geometry.data.session_uid
         if self.groups_read.get(uid) == watch.version(uid) and not edits.mask_missing(geometry):
             return Noticed()
-        noticed = Noticed()
-        for found in application.noticed_edits(geometry, journal.state(geometry)):
-            if found is None:
-                yield
-            else:
-                noticed = found
-        return noticed
+        return (yield from application.noticed_edits(geometry, journal.state(geometry)))
 
     def settle(self, geometry: Geometry) -> None:
         """Read and write down what the artist did to the masks by hand, before objects as a whole are changed."""
-        uid, reading = geometry.data.session_uid, self.noticing(geometry)
-        while True:
-            try:
-                next(reading)
-            except StopIteration as end:
-                application.write_noticed(geometry, end.value)
-                break
+        application.write_noticed(geometry, at_once(self.noticing(geometry)))
+        uid = geometry.data.session_uid
         self.groups_read[uid] = watch.version(uid)
 
     def _previewed(self, geometry: Geometry, pending: Pending) -> ObjectState:

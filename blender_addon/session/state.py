@@ -101,9 +101,6 @@ class ScanState:
     def get(self, number: int) -> ObjectState | None:
         return self.by_number.get(number)
 
-    def named(self, name: str) -> ObjectState | None:
-        return next((o for o in self.objects if o.name == name), None)
-
 
 class _Fold:
     """Applies entries to plain dictionaries; one pass for a whole chain."""

@@ -33,10 +33,10 @@ def of(scan: Scan, voxel_size: float) -> Neighbours:
     """
     found = known(scan, voxel_size)
     if found is None:
-        points = scan.raw.astype(np.float64) @ scan.to_world.T
         if scan.triangles is not None and len(scan.triangles):
             found = FaceNeighbours(scan.raw, scan.valid[scan.triangles])
         else:
+            points = scan.raw.astype(np.float64) @ scan.to_world.T
             found = CellNeighbours(points, cell_size(scan, voxel_size))
         _kept.insert(0, (scan, voxel_size, found))
         del _kept[KEPT:]

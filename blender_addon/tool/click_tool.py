@@ -2,9 +2,9 @@
 
 import bpy
 
-from ..overlay import markers
+from ..scan.geometry import SCAN_TYPES
 from ..session.session import redraw
-from . import keys
+from . import hover, keys
 
 IDNAME = "scanpick.click_tool"
 
@@ -29,7 +29,7 @@ class SCANPICK_TOOL_click(bpy.types.WorkSpaceTool):
     @staticmethod
     def draw_settings(context: bpy.types.Context, layout: bpy.types.UILayout, tool: bpy.types.WorkSpaceTool) -> None:
         obj = context.object
-        if obj is None or obj.type not in ("MESH", "POINTCLOUD"):
+        if obj is None or obj.type not in SCAN_TYPES:
             layout.label(text="Select a scan first", icon="INFO")
             return
         item = obj.data.scanpick.active_item()
@@ -60,8 +60,8 @@ def update_status() -> None:
         elif not active and workspace.name in _told:
             workspace.status_text_set(None)
             _told.discard(workspace.name)
-            if markers.hover is not None:
-                markers.hover = None
+            if hover.current is not None:
+                hover.current = None
                 redraw()
 
 

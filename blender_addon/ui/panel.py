@@ -4,7 +4,8 @@ import textwrap
 
 import bpy
 
-from ..operators.common import NO_SCAN, SCAN_TYPES, scan_object, trouble
+from ..operators.common import NO_SCAN, scan_object, trouble
+from ..scan.geometry import SCAN_TYPES
 from ..session.session import session
 from ..wire.client import ConnectionState
 

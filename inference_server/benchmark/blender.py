@@ -19,11 +19,13 @@ def run(script: str, blender: Path | None, scratch: Path, scan: Path, *arguments
         window: whether Blender opens its window; the script ends it then.
     """
     sys.path.insert(0, str(REPOSITORY))
-    from installer import bpy_environments
-    from installer.console import InstallError
-    from installer.extension import fits, manifest_range
-    from tools.build_extension import BuildError, build
-
+    try:
+        from installer import bpy_environments
+        from installer.console import InstallError
+        from installer.extension import fits, manifest_range
+        from tools.build_extension import BuildError, build
+    except ImportError:
+        raise UserError("This benchmark needs the whole Scanpick folder: run it there.") from None
     try:
         program = blender or bpy_environments.first_environment()
         zips = build(scratch / "zips")

@@ -7,7 +7,6 @@ voxels), network, refinement (the minimum cut), vertices (labels back to every v
 time (other). Wire is the way there and back with the client's own part, Blender everything before and after that.
 """
 
-import json
 import platform
 import statistics
 import tempfile
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import write_json
 from ..wire.client import Click, Client, RequestError
 from . import blender as blender_half
 from .server import server
@@ -54,8 +53,7 @@ def command(
     _print(console, rows)
     if json_file:
         report = {"machine": platform.processor() or platform.machine(), "threads": 1, "rows": rows}
-        with replacing(json_file) as file:
-            file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_json(json_file, report)
 
 
 def room(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, int]:

@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ..devices import choose_dtype
-from ..files import replacing
+from ..files import write_json
 
 CONTENDERS = (("torch", "float32"), ("torch", "bfloat16"), ("minkowski", "float32"))
 
@@ -85,8 +85,7 @@ def command(
         console.print(f"Left out: {engine} ({reason})")
     if json_file:
         report = {"model": model, "machine": platform.processor(), "rows": rows, "left_out": skipped}
-        with replacing(json_file) as file:
-            file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_json(json_file, report)
 
 
 def _print(console: Console, model: str, rows: list[dict]) -> None:

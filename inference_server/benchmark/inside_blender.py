@@ -20,12 +20,14 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{PACKAGE}.{name}")
 
 
-def install(zip_file: str, address: str) -> None:
-    """Install the add-on into an empty file and tell it of the server."""
+def install(zip_file: str, address: str | None = None) -> None:
+    """Install the add-on into an empty file and tell it of the server, where it is to ask one."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
     settings = bpy.context.preferences.addons[PACKAGE].preferences
-    settings.address, settings.start_server = address, False
+    settings.start_server = False
+    if address is not None:
+        settings.address = address
 
 
 def open_scan(file: str) -> bpy.types.Object:

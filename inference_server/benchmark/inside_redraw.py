@@ -102,7 +102,7 @@ def main(scan: str, zip_file: str) -> dict:
     plain = Plain(points["positions"], points["colors"], module("overlay.draw")._point_size(obj, settings))
     view = View(plain)
     look_down(view, points["positions"])
-    module("overlay.markers").hover = module("overlay.markers").Hover(
+    module("tool.hover").current = module("tool.hover").Hover(
         view.region.as_pointer(), obj.session_uid, tuple(float(c) for c in points["positions"][1]), True
     )
     settings.mode = "LABELS"  # the one that has a legend

@@ -3,7 +3,6 @@
 python inside_separate.py GRID.npz ZIP OBJECTS OUT.json
 """
 
-import importlib
 import json
 import sys
 import time
@@ -13,8 +12,7 @@ import bpy  # first: in a bpy wheel it makes mathutils importable
 
 # isort: split
 import numpy as np
-
-PACKAGE = "bl_ext.user_default.scanpick"
+from inside_blender import install, module
 
 
 def grid(positions: np.ndarray) -> bpy.types.Object:
@@ -45,12 +43,7 @@ def grid(positions: np.ndarray) -> bpy.types.Object:
 
 
 def main(scan: str, zip_file: str, objects: int) -> dict:
-    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
-    bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
-
-    def module(name: str) -> object:
-        return importlib.import_module(f"{PACKAGE}.{name}")
-
+    install(zip_file)
     obj = grid(np.load(scan)["positions"])
     mesh = obj.data
     place = np.arange(len(mesh.vertices)) * (objects * 5 // 4) // len(mesh.vertices)  # a fifth is nobody's

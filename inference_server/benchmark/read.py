@@ -1,6 +1,5 @@
 """`benchmark read`: the first read of a scan, which holds Blender's window up once, before the first click."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import typer
 from rich.console import Console
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import write_json
 from . import blender as blender_half
 from .click import room
 
@@ -41,5 +40,4 @@ def command(
         f"is read, {used['kept'] / 1e9:.2f} GB more kept."
     )
     if json_file:
-        with replacing(json_file) as file:
-            file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_json(json_file, report)

@@ -4,7 +4,6 @@ What the add-on does is done here: it sees its server's process end, starts it a
 sends the scan and the click again. The machine's time to import PyTorch is most of what is measured.
 """
 
-import json
 import statistics
 import tempfile
 import time
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import write_json
 from ..wire.client import Click, Client, RequestError
 from . import server
 from .click import room
@@ -43,8 +42,7 @@ def command(
     console.print(f"Mask {median:.1f} s after the server's death ({spread}, target {TARGET:g})")
     if json_file:
         report = {"points": points, "seconds": runs, "median": median, "target": TARGET}
-        with replacing(json_file) as file:
-            file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_json(json_file, report)
 
 
 def _measure(scan: tuple[np.ndarray, np.ndarray, int], scratch: Path) -> float:

@@ -1,6 +1,5 @@
 """`benchmark redraw`: a redraw of the viewport with the add-on's overlay, beside the same points drawn plain."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import write_json
 from . import blender as blender_half
 from .separate import grid
 
@@ -54,8 +53,7 @@ def command(
     }
     _print(console, report)
     if json_file:
-        with replacing(json_file) as file:
-            file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_json(json_file, report)
 
 
 def _print(console: Console, report: dict) -> None:

@@ -3,7 +3,6 @@
 A click's way through server and network is `benchmark click`'s; here only that counts which stops the window.
 """
 
-import json
 import platform
 import tempfile
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import write_json
 from . import blender as blender_half
 from .click import LARGEST_IN_BLENDER, room
 from .server import server
@@ -76,8 +75,7 @@ def command(
     report |= {"points": points, "machine": platform.processor() or platform.machine(), "targets": TARGETS}
     _print(console, report)
     if json_file:
-        with replacing(json_file) as file:
-            file.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_json(json_file, report)
 
 
 def _print(console: Console, report: dict) -> None:

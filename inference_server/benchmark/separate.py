@@ -1,6 +1,5 @@
 """`benchmark separate`: objects of a scan with faces as Blender objects of their own."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..files import replacing
+from ..files import write_json
 from .blender import run
 
 
@@ -36,8 +35,7 @@ def command(
         soft_wrap=True,
     )
     if json_file:
-        with replacing(json_file) as file:
-            file.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, row)
 
 
 def grid(count: int) -> np.ndarray:

@@ -6,7 +6,6 @@ of the service, its workers and their shared memory, sampled while the scan arri
 first time.
 """
 
-import json
 import multiprocessing
 import statistics
 import tempfile
@@ -24,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..files import replacing
+from ..files import write_json
 from ..wire.client import Client
 from ..wire.protocol import CHUNK_POINTS, Click
 from .server import server
@@ -70,8 +69,7 @@ def command(
         )
     console.print(table)
     if json_file:
-        with replacing(json_file) as file:
-            file.write_text(json.dumps({"rows": rows}, indent=2), encoding="utf-8")
+        write_json(json_file, {"rows": rows})
 
 
 def _measure(points: int) -> dict[str, float]:

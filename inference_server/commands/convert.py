@@ -41,9 +41,12 @@ def command(
     """
     if thin_to is not None and not 0 < thin_to < float("inf"):
         raise UserError(f"--thin is {thin_to}: give a positive number of metres.")
+    only_labels = labels_only or source.suffix.lower() not in READERS
+    if only_labels and (labels is not None or thin_to is not None):
+        raise UserError("--labels and --thin are for scans: leave them out for labels alone.")
     report: Report = _print_share if progress else silent
     report(0.0)
-    if labels_only or source.suffix.lower() not in READERS:
+    if only_labels:
         found = label_files.read_labels(source, lambda share: report(share * READ_SHARE))
         if out.suffix.lower() != ".npz":
             raise UserError(

@@ -1,6 +1,5 @@
 """`python -m inference_server segment`: clicks from a file, masks into a file, for scripts and pipelines."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,11 +15,14 @@ from rich.table import Table
 from ..clicks_file import ClickedObject, read_clicks
 from ..data.scans import Scan, read_scan
 from ..errors import UserError
-from ..files import replacing
+from ..files import replacing, write_json
 from ..wire.client import Client, ConnectionState, RequestError
 from .connect import ClientKey, ServerKey, connect
 
 DEFAULT_VOXEL = 0.05
+LOCAL = ("default", "auto", "torch")
+"""Weights, device and engine where nobody says."""
+
 PATIENCE = 600.0
 """Seconds that one mask may take."""
 
@@ -32,10 +34,12 @@ def command(
     scan: Annotated[Path, typer.Argument(help="A scan: PLY, LAS, XYZ and others.")],
     clicks: Annotated[Path, typer.Option(help="The clicks file.")],
     out: Annotated[Path, typer.Option(help="The .npz file to write.")],
-    voxel_size: Annotated[float | None, typer.Option(help="Working resolution in metres, over the file's.")] = None,
-    weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
-    engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
+    voxel_size: Annotated[
+        float | None, typer.Option(min=0.001, help="Working resolution in metres, over the file's.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = LOCAL[0],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = LOCAL[1],
+    engine: Annotated[str, typer.Option(help="torch | minkowski")] = LOCAL[2],
     server: Annotated[str | None, typer.Option(help="Use the running server at this address.")] = None,
     server_key: ServerKey = None,
     client_key: ClientKey = None,
@@ -52,6 +56,10 @@ def command(
     file gets `names` (K,), `masks` bool (K, N) and `instance` int32 (N,): the object's number, of a later
     object where two overlap, -1 where there is none.
     """
+    if server is not None and (weights, device, engine) != LOCAL:
+        raise UserError("--weights, --device and --engine are the server's own: leave them out with --server.")
+    if server is None and (server_key is not None or client_key is not None):
+        raise UserError("Keys are for a running server: give its address with --server.")
     data = read_scan(scan)
     wanted = read_clicks(clicks, data)
     size = voxel_size or wanted.voxel_size or DEFAULT_VOXEL
@@ -84,8 +92,7 @@ def command(
         np.savez_compressed(file, names=names, masks=masks, instance=instance)
     if json_file is not None:
         report = {"scan": data.name, "points": len(data), "voxel_size": size, "objects": figures}
-        with replacing(json_file) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, report)
     table = Table("object", "clicks", "vertices", "seconds")
     for row in figures:
         table.add_row(row["name"], str(row["clicks"]), f"{row['vertices']:,}", f"{row['seconds']['total']:.2f}")

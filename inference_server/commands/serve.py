@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UserError
+from ..files import check_writable
 from ..service.handles import allow_many_handles
 from ..service.log import default_log_file
 from ..service.loop import Service
@@ -65,6 +66,10 @@ def command(
         memory=default_memory() if memory is None else int(memory * 1e9),
         idle_exit=idle_exit,
     )
+
+    for file in (log, figures):
+        if file is not None:
+            check_writable(file)
 
     def tell(info: ServerInfo) -> None:
         # a full disk or a closed pipe behind the screen must not end the server

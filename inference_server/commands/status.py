@@ -10,9 +10,10 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import write_json
 from ..service.state import exposition
 from ..wire.client import Client, RequestError
 from ..wire.protocol import DEFAULT_ADDRESS
@@ -34,6 +35,8 @@ def command(
     client_key: ClientKey = None,
 ) -> None:
     """Show a running server's workers, clients, scans, memory, queue and times."""
+    if sum((watch, json_file is not None, prometheus)) > 1:
+        raise UserError("Choose one of --watch, --json and --prometheus.")
     client = connect(address, server_key, client_key)
     try:
         state = _ask(client)
@@ -53,20 +56,16 @@ def _ask(client: Client) -> dict:
     try:
         return client.status(timeout=4.0)
     except TimeoutError:
-        raise UserError(
-            f"No server answers at {client.address}: start it with 'python -m inference_server serve'."
-        ) from None
+        raise UserError(client.state_text) from None
     except RequestError as error:
         raise UserError(error.message) from None
 
 
 def _write_json(state: dict, file: Path) -> None:
-    text = json.dumps(state, indent=2) + "\n"
     if str(file) == "-":
-        sys.stdout.write(text)
-        return
-    with replacing(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        sys.stdout.write(json.dumps(state, indent=2) + "\n")
+    else:
+        write_json(file, state)
 
 
 def _watch(client: Client, state: dict) -> None:
@@ -120,7 +119,8 @@ def _tables(state: dict) -> RenderableType:
 def _table(title: str, columns: tuple[str, ...], rows: list[dict]) -> Table:
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
-        table.add_row(*(_size(row[key]) if key in ("memory", "bytes") else str(row[key]) for key in columns))
+        cells = (_size(row[key]) if key in ("memory", "bytes") else str(row[key]) for key in columns)
+        table.add_row(*map(Text, cells))
     return table
 
 

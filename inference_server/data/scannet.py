@@ -102,7 +102,8 @@ def write_labels(path: Path, labels: Labels) -> None:
             if key not in parts:
                 parts[key] = free + 1 + len(parts)
                 for identity in key:
-                    members[identity].append(parts[key])
+                    if identity != free:
+                        members[identity].append(parts[key])
             segments[vertex] = parts[key]
     groups = []
     for place, (identity, own) in enumerate(members.items()):

@@ -40,8 +40,10 @@ class Labels:
 
     def identities(self) -> list[int]:
         """All instances, named ones without points as well: the named in their order, then the rest."""
-        here = [] if self.instance is None else np.unique(self.instance[self.instance >= 0]).tolist()
-        return [*self.names, *(identity for identity in here if identity not in self.names)]
+        here = np.empty(0, np.int64) if self.instance is None else self.instance[self.instance >= 0]
+        if self.overlaps is not None:
+            here = np.append(here, self.overlaps[:, 1])
+        return [*self.names, *(identity for identity in np.unique(here).tolist() if identity not in self.names)]
 
 
 @dataclass

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from inference_server.evaluation.metrics import iou
 from inference_server.simulation import ClickSimulator
 from inference_server.wire.protocol import Click
 
@@ -30,11 +31,6 @@ class Outcome:
     def vertices(self) -> int:
         """Size of the mask."""
         return int(self.mask.sum())
-
-
-def iou(truth: np.ndarray, mask: np.ndarray) -> float:
-    """Intersection over union of two masks (N,) bool."""
-    return float((truth & mask).sum() / max(1, (truth | mask).sum()))
 
 
 Press = Callable[[Click], dict]

@@ -4,7 +4,7 @@ import bpy
 
 # isort: split
 import numpy as np
-from mathutils import Vector
+from mathutils import Color, Vector
 
 LENS = 50.0  # as in views.py
 SIZE = (960, 720)
@@ -30,7 +30,8 @@ def point_colours(obj: bpy.types.Object, objects: bool) -> np.ndarray:
     for item in mesh.scanpick.objects:
         inside = instance == item.number
         light = 0.45 + 0.9 * np.sqrt(np.clip(grey[inside], 0, 1))
-        result[inside, :3] = np.clip(np.float32(item.color[:3]) * light[:, None], 0, 1)
+        color = Color(item.color[:3]).from_srgb_to_scene_linear()
+        result[inside, :3] = np.clip(np.float32(color) * light[:, None], 0, 1)
     return result
 
 
@@ -49,7 +50,7 @@ def render(
     try:
         cloud = _cloud(positions[shown], colours[shown])
         scene.collection.objects.link(cloud)
-        scene.camera = _camera(scene, obj, eye, target)
+        scene.camera = _camera(scene, eye, target)
         scene.world = bpy.data.worlds.new("picture")
         scene.world.use_nodes = True
         scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.012, 0.012, 0.014, 1)
@@ -110,7 +111,7 @@ def _material() -> bpy.types.Material:
     return material
 
 
-def _camera(scene: bpy.types.Scene, obj: bpy.types.Object, eye: list[float], target: list[float]) -> bpy.types.Object:
+def _camera(scene: bpy.types.Scene, eye: list[float], target: list[float]) -> bpy.types.Object:
     camera = bpy.data.objects.new("picture", bpy.data.cameras.new("picture"))
     camera.data.lens = LENS
     camera.data.clip_end = 1e4

@@ -77,7 +77,7 @@ def print_table(console: Console, outcomes: list[Outcome]) -> None:
 
 
 def side_by_side(before: Path, after: Path, colours: dict[str, list[float]], outcomes: list[Outcome]) -> Image.Image:
-    """Before and after next to each other with a legend below. colours: linear RGB by object."""
+    """Before and after next to each other with a legend below. colours: sRGB in [0, 1] by object."""
     left, right = Image.open(before).convert("RGB"), Image.open(after).convert("RGB")
     font = ImageFont.load_default(size=20)
     width, bottom = left.width + right.width, _HEADING + left.height
@@ -88,14 +88,11 @@ def side_by_side(before: Path, after: Path, colours: dict[str, list[float]], out
         draw.text((x + 14, 8), heading, fill=(230, 230, 230), font=font)
     for place, outcome in enumerate(outcomes):
         x, y = 14 + (place % 5) * (width // 5), bottom + 8 + 32 * (place // 5)
-        draw.rectangle((x, y + 4, x + 18, y + 22), fill=_srgb(colours.get(outcome.name, [0.5, 0.5, 0.5])))
+        draw.rectangle((x, y + 4, x + 18, y + 22), fill=_bytes(colours.get(outcome.name, [0.5, 0.5, 0.5])))
         score = f"  {100 * outcome.iou[-1]:.0f} %" if outcome.iou else ""
         draw.text((x + 26, y), f"{outcome.name}{score}", fill=(230, 230, 230), font=font)
     return picture
 
 
-def _srgb(linear: list[float]) -> tuple[int, int, int]:
-    """Bytes of a linear colour."""
-    value = np.clip(np.asarray(linear[:3]), 0, 1)
-    encoded = np.where(value <= 0.0031308, 12.92 * value, 1.055 * value ** (1 / 2.4) - 0.055)
-    return tuple(int(round(255 * channel)) for channel in encoded)
+def _bytes(color: list[float]) -> tuple[int, ...]:
+    return tuple(round(255 * channel) for channel in color[:3])

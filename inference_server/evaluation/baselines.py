@@ -4,7 +4,6 @@ Both have the Predictor's interface (`set_scene`, `predict`) and work on the vox
 constants were chosen once on training rooms and hold for every scan.
 """
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -28,13 +27,12 @@ class Baseline(ABC):
 
     def predict(self, clicks: Sequence[Click]) -> Prediction:
         """The object's mask from its clicks; clicked vertices are obeyed, the later click winning."""
-        start = time.perf_counter()
         graph = self._graph
         mask = self._voxels(graph, graph.seeds(clicks, True), graph.seeds(clicks, False))[graph.voxel_of]
         for click in clicks:
             if click.vertex >= 0:
                 mask[click.vertex] = click.positive
-        return Prediction(mask, mask.astype(np.uint8) * np.uint8(255), {"total": time.perf_counter() - start})
+        return Prediction(mask, mask.astype(np.uint8) * np.uint8(255))
 
     @abstractmethod
     def _voxels(self, graph: VoxelGraph, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """`python -m inference_server evaluate`: click the objects of labelled scans and report what came of it."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.progress import (
 )
 
 from inference_server.errors import UserError
+from inference_server.files import write_json
 
 from .classes import read_classes
 from .methods import identify, make_method
@@ -28,7 +28,7 @@ from .replay import means, print_replay, read_session
 from .replay import replay as replay_session
 from .settings import ADAPTATIONS, METHODS, Settings
 from .sources import find_scenes
-from .store import SUMMARY, append_result, load_mask, open_folder, write_csv, write_text
+from .store import SUMMARY, append_result, load_mask, open_folder, write_csv
 from .summary import RANKINGS, summarise
 from .tables import print_summary
 from .workers import run_tasks
@@ -111,14 +111,13 @@ def command(
         "plan": plan.facts(),
     }
     summary |= summarise(results, class_list, ap)
-    text = json.dumps(summary, indent=2) + "\n"
     if out:
         write_csv(out, results)
-        write_text(out / SUMMARY, text)
+        write_json(out / SUMMARY, summary)
         plot_curves(out / "iou_over_clicks.png", summary)
         _draw_worst(out, plan, results, settings, console)
     if json_file:
-        write_text(json_file, text)
+        write_json(json_file, summary)
     print_summary(console, summary)
     if missing := class_list.missing(result.class_name for result in results):
         console.print(f"No object has these classes of the list: {', '.join(missing)}", highlight=False, markup=False)
@@ -144,15 +143,15 @@ def _replay(
     content = {"settings": settings.to_json(), "sessions": rows, "means": means(rows)}
     for path in (out / "replay.json" if out else None, json_file):
         if path:
-            write_text(path, json.dumps(content, indent=2) + "\n")
+            write_json(path, content)
     print_replay(console, rows)
 
 
 def default_jobs(device: str) -> int:
     """One process per core that we may use, at most four; one where a GPU does the work."""
-    import torch
+    from ..devices import choose_device
 
-    if device in ("cuda", "mps") or (device == "auto" and torch.cuda.is_available()):
+    if choose_device(device).type != "cpu":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(4, cores)

@@ -1,7 +1,7 @@
 """Clicking the objects of a scan one after another: the inner loop of the evaluation."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -141,28 +141,6 @@ def given_until_done(result: ObjectResult) -> list[Click]:
     """The positive clicks that an artist gave on an object until its IoU was DONE."""
     count = next((count for count, value in enumerate(result.ious, 1) if value >= DONE), len(result.clicks))
     return [click for click in result.clicks[:count] if click.positive]
-
-
-def evaluate_scan(
-    predictor: Method,
-    scan: Scan,
-    objects: Sequence[int] | None = None,
-    clicks: int = 20,
-    voxel_size: float = 0.05,
-    crop: float | None = None,
-    report: Callable[[ObjectResult], None] = lambda result: None,
-) -> list[list[float]]:
-    """IoU after each of `clicks` simulated clicks for instance ids `objects` (default: `choose_objects`).
-
-    One list of `clicks` fractions per object, in order; `report` is called after each object.
-    """
-    trial = SceneTrial(predictor, scan, voxel_size, crop)
-    curves = []
-    for identity in choose_objects(scan) if objects is None else objects:
-        result = trial.run(identity, clicks, object_class(scan, identity))
-        report(result)
-        curves.append(result.ious)
-    return curves
 
 
 def crop_around(scan: Scan, identity: int, edge: float) -> Scan:

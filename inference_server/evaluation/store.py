@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from inference_server.errors import UserError
-from inference_server.files import replacing
+from inference_server.files import replacing, write_json
 from inference_server.wire.protocol import Click
 
 from .objects import ObjectResult
@@ -28,7 +28,7 @@ def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) ->
     path = folder / SETTINGS
     scenes = {source.name: [str(source.path), source.size, source.changed] for source in sources}
     if not path.exists():
-        write_text(path, json.dumps({"settings": settings.to_json(), "scenes": scenes}, indent=2) + "\n")
+        write_json(path, {"settings": settings.to_json(), "scenes": scenes})
         return []
     try:
         content = json.loads(path.read_text())
@@ -50,7 +50,7 @@ def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) ->
                 f"{folder} holds results of another scan called {name}, or of what {known[name][0]} was before it "
                 "was changed: give another --out, or delete that folder."
             )
-    write_text(path, json.dumps({"settings": before, "scenes": known | scenes}, indent=2) + "\n")
+    write_json(path, {"settings": before, "scenes": known | scenes})
     return read_results(folder)
 
 
@@ -94,13 +94,8 @@ def write_csv(folder: Path, results: list[ObjectResult]) -> None:
     for result in results:
         for clicks, value in enumerate(result.ious, 1):
             writer.writerow([result.scene, result.object, clicks, f"{value:.6f}"])
-    write_text(folder / RESULTS, table.getvalue())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all. Raises UserError."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(folder / RESULTS) as temporary:
+        temporary.write_text(table.getvalue(), encoding="utf-8")
 
 
 def save_mask(folder: Path, result: ObjectResult) -> None:

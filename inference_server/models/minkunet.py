@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..sparse.voxels import voxelize
-from .points import Points
+from .points import TRAINED_VOXEL, Points
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,12 @@ class MinkUNet(nn.Module):
     """`forward(points, features) -> logits`: voxel averages in, per-point class scores out."""
 
     def __init__(
-        self, architecture: Architecture, engine: ModuleType, inputs: int, outputs: int = 2, voxel_size: float = 0.05
+        self,
+        architecture: Architecture,
+        engine: ModuleType,
+        inputs: int,
+        outputs: int = 2,
+        voxel_size: float = TRAINED_VOXEL,
     ):
         super().__init__()
         self.engine, self.voxel_size, self.architecture = engine, voxel_size, architecture

@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+TRAINED_VOXEL = 0.05
+"""Metres: the width of voxels at the scale that networks are trained at."""
+
 _AT_ONCE = 256
 """Places whose distances from all others are in memory together."""
 

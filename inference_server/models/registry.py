@@ -9,6 +9,7 @@ from ..errors import UserError
 from ..sparse.engines import load_engine
 from .inputs import INPUTS, input_width
 from .minkunet import ARCHITECTURES, MinkUNet
+from .points import TRAINED_VOXEL
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class ModelConfig:
 
     name: str = "MinkUNetSmall"
     inputs: str = "rgb-context"
-    voxel_size: float = 0.05
+    voxel_size: float = TRAINED_VOXEL
 
     def to_dict(self) -> dict:
         return asdict(self)

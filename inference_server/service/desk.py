@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 POSITION_EVERY = 0.5
 SILENT = 5.0
 """Seconds without a word after which a client with nothing to do gives its place to another one."""
-LONGEST_OPTION = 100
+LONGEST_OPTION, MOST_OPTIONS = 100, 16
 NEW_WORK = (Request.PUT_SCENE, Request.CHUNK, Request.PREDICT)
 COUNTED = (Request.PUT_SCENE, Request.PREDICT, Request.STATUS)
 """Requests that a client may make only so often; an artist makes one in some seconds."""
@@ -68,7 +68,7 @@ class Desk:
     def forget_dropped(self) -> None:
         """Tell the workers which scenes are gone."""
         for scene in self._service.scenes.dropped:
-            self._service.workers.tell_all(Message("forget", args={"scene": scene}))
+            self._service.workers.forget(scene)
         self._service.scenes.dropped.clear()
 
     def tell_positions(self) -> None:
@@ -133,7 +133,7 @@ class Desk:
         if whole:
             self._service.log.write(
                 "scene",
-                client=session.token[:8],
+                client=session.label,
                 scene=scene[:8],
                 points=upload.points,
                 colors=upload.has_colors,
@@ -186,9 +186,11 @@ class Desk:
 
     def _check_options(self, options: dict) -> None:
         ready = self._service.workers.ready
+        if len(options) > MOST_OPTIONS:
+            raise ProtocolError(ErrorCode.BAD_REQUEST, f"A request has at most {MOST_OPTIONS} options.")
         for name, value in options.items():
-            if ready and name not in ready[0].facts["options"]:
-                raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' is unknown to this server.")
+            if len(name) > LONGEST_OPTION or (ready and name not in ready[0].facts["options"]):
+                raise ProtocolError(*_unknown_option(name))
             short = isinstance(value, str) and len(value) <= LONGEST_OPTION
             if not short and not isinstance(value, (bool, int, float)):
                 raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' has no plain value.")
@@ -197,6 +199,15 @@ class Desk:
         """Scenes that somebody waits for."""
         waiting = {job.predict.scene for job in self._service.sessions.waiting()}
         return waiting | {worker.job.predict.scene for worker in self._service.workers if worker.job}
+
+
+def unknown_option(request: int, name: str) -> Message:
+    """The answer to a request with an option that the predictor doesn't have."""
+    return error_message(request, *_unknown_option(name))
+
+
+def _unknown_option(name: str) -> tuple[ErrorCode, str]:
+    return ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' is unknown to this server."
 
 
 def _scene_state(request: int, scene: str, next_chunk: int, ready: bool) -> Message:

@@ -22,7 +22,7 @@ from ..wire.protocol import (
     encode,
 )
 from ..wire.requests import ServerInfo, error_message, read_error
-from .desk import Desk
+from .desk import Desk, unknown_option
 from .figures import Figures
 from .log import ServiceLog
 from .scenes import SceneStore
@@ -37,6 +37,8 @@ TICK = 0.1
 TURN = 0.01
 """Seconds for the messages of clients before the workers' answers are looked at again."""
 MOST_UNSENT = 256
+MOST_FAILED_STARTS = 3
+"""Ends of a worker before it was ready, one time after the other, after which a new server gives up."""
 
 
 class Service:
@@ -98,8 +100,10 @@ class Service:
     def stop_on_signals(self) -> None:
         """Let Ctrl+C and the system's wish to end stop this service. Main thread only."""
         for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self.stop)
+            wish = getattr(signal, name, None)
+            # under nohup the end of the terminal is not to end the server
+            if wish is not None and not (name == "SIGHUP" and signal.getsignal(wish) is signal.SIG_IGN):
+                signal.signal(wish, self.stop)
 
     def info(self) -> ServerInfo:
         """What clients are told of this server."""
@@ -128,6 +132,7 @@ class Service:
         job.session.running.pop(job.id, None)
         if not job.abandoned:
             job.abandoned = True
+            self.figures.count("masks" if message.type == Reply.MASK else str(message.args["code"]))
             self.send(job.session, message)
 
     def _bind(self, settings: Settings) -> zmq.Socket:
@@ -179,10 +184,10 @@ class Service:
         it."""
         identity = self._socket.recv(zmq.DONTWAIT)
         frames = []
-        while self._socket.rcvmore:
-            frame = self._socket.recv(copy=False)
-            if len(frames) <= MAX_FRAMES:
-                frames.append(frame.buffer)
+        while len(frames) <= MAX_FRAMES and self._socket.rcvmore:
+            frames.append(self._socket.recv(copy=False).buffer)
+        while self._socket.rcvmore:  # copies of small frames are made faster than views of them
+            self._socket.recv()
         return identity, frames
 
     def _send(self, identity: bytes, message: Message) -> None:
@@ -221,6 +226,7 @@ class Service:
 
     def _on_worker_ready(self, worker: Worker) -> None:
         self.workers.proven.add(worker.number)
+        self.workers.failed_starts[worker.number] = 0
         self.log.write("worker ready", worker=worker.name.decode(), device=worker.facts["device"])
         if len(self.workers.ready) == 1:
             for session in self.sessions:
@@ -235,10 +241,7 @@ class Service:
         self.workers.remove(worker)
         if not self._announced or (code is ErrorCode.BAD_REQUEST and worker.number not in self.workers.proven):
             raise UserError(sentence)
-        if not self.workers.ready:
-            for job in self.sessions.waiting():
-                job.session.queue.pop(job.id)
-                self.answer_job(job, error_message(job.id, ErrorCode.INTERNAL, sentence))
+        self._give_up_waiting(sentence)
 
     def _finish_job(self, worker: Worker, message: Message) -> None:
         job, worker.job = worker.job, None
@@ -249,13 +252,10 @@ class Service:
         timing = message.args.get("timing", {})
         if message.type == Reply.MASK:
             timing |= {"queue": job.started - job.received, "server": now - job.received}
-            self.figures.count("masks")
             self.figures.add_times(timing)
-        else:
-            self.figures.count(str(message.args["code"]))
         self.log.write(
             "answer",
-            client=job.session.token[:8],
+            client=job.session.label,
             scene=job.predict.scene[:8],
             clicks=len(job.predict.positions),
             code=message.args.get("code"),
@@ -271,8 +271,7 @@ class Service:
                 return
             scene = self.scenes.find(job.predict.scene)
             if job.overdue:
-                late = "The request waited longer than its deadline; ask again when the server is less busy."
-                self.answer_job(job, error_message(job.id, ErrorCode.BUSY, late))
+                self._end_late(job)
                 continue
             if scene is None:
                 gone = "The server does not have this scan (any more); send it again."
@@ -285,10 +284,17 @@ class Service:
                 "has_colors": scene.has_colors,
             }
             worker = self.workers.idle_for(job.predict.scene)
+            if unknown := job.predict.options.keys() - set(worker.facts["options"]):  # asked before it was ready
+                self.answer_job(job, unknown_option(job.id, min(unknown)))
+                continue
             job.session.running[job.id] = job
             if not self.workers.give(worker, job, message):
                 self._replace(worker, "could not be reached")
                 self._run_again(job)
+
+    def _end_late(self, job: Job) -> None:
+        late = "The request waited longer than its deadline; ask again when the server is less busy."
+        self.answer_job(job, error_message(job.id, ErrorCode.BUSY, late))
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -298,6 +304,8 @@ class Service:
             self.workers.forgive_silence(slept)
             for session in self.sessions:
                 session.heard += slept
+                for job in session.queue.values():
+                    job.received += slept
         self._ticked = now
         for worker, reason in self.workers.lost():
             self._replace(worker, reason)
@@ -306,6 +314,8 @@ class Service:
         for session in self.sessions:
             if now - session.heard > self.settings.client_silence:
                 self.sessions.close(session)
+            for job in [job for job in session.queue.values() if job.overdue]:
+                self._end_late(session.queue.pop(job.id))
         self.scenes.drop_silent(self.settings.upload_silence)
         self._desk.forget_dropped()
         self._desk.tell_positions()
@@ -329,10 +339,23 @@ class Service:
 
     def _replace(self, worker: Worker, reason: str) -> None:
         self.log.write("worker lost", worker=worker.name.decode(), reason=reason)
-        self.figures.count("workers lost")
         self.workers.remove(worker)
         if worker.job is not None:
             self._run_again(worker.job)
+        elif self.workers.failed_starts[worker.number] >= MOST_FAILED_STARTS:
+            if not self._announced:
+                raise UserError(
+                    f"The network's process {reason} before it was ready, {MOST_FAILED_STARTS} times: has the machine "
+                    "enough memory, and does PyTorch run here ('python install.py demo' shows that)?"
+                )
+            self._give_up_waiting("The server's network can't be started; whoever runs it finds why in its log.")
+
+    def _give_up_waiting(self, sentence: str) -> None:
+        """Answer what waits where no worker can take it."""
+        if not self.workers.ready:
+            for job in self.sessions.waiting():
+                job.session.queue.pop(job.id)
+                self.answer_job(job, error_message(job.id, ErrorCode.INTERNAL, sentence))
 
     def _run_again(self, job: Job) -> None:
         job.tries += 1
@@ -353,7 +376,8 @@ class Service:
     def _finished(self) -> bool:
         if not self.stopping:
             return False
-        idle = not self.sessions.waiting() and not any(worker.job for worker in self.workers)
+        working = any(worker.job for worker in self.workers)
+        idle = not working and (not self.sessions.waiting() or not self.workers.ready)
         return idle or time.monotonic() >= self._stop_at
 
     def _close(self) -> None:

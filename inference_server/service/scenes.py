@@ -179,7 +179,7 @@ class SceneStore:
         """
         now = time.monotonic()
         idle = [upload for upload in self.partial.values() if now - upload.used > self._settings.upload_pause]
-        whole = [scene for scene in self.whole.values() if scene.hash not in pinned]
+        whole = [s for s in self.whole.values() if s.hash not in pinned and now - s.used > self._settings.scene_pause]
         return [*sorted(idle, key=lambda scene: scene.used), *sorted(whole, key=lambda scene: scene.used)]
 
     def _make_room(self, put: PutScene, may_go: list[StoredScene]) -> StoredScene:

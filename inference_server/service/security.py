@@ -102,7 +102,7 @@ class Gate:
         if secret is None:
             raise UserError(f"{keys / SERVER_NAME}.key_secret holds no secret key: {HOW_TO_MAKE_KEYS}.")
         self._clients = keys / CLIENTS_FOLDER
-        self._read_at: float | None = None
+        self._seen: set[tuple[str, int, int, int]] = set()
         self._allowed: dict[bytes, str] = {}
         self.refresh()
         if not self._allowed:
@@ -118,16 +118,16 @@ class Gate:
         socket.curve_publickey, socket.curve_secretkey = public.encode(), secret.encode()
 
     def refresh(self) -> None:
-        """Read the list of clients again where its folder changed; what can't be read lets nobody in."""
-        try:
-            changed = self._clients.stat().st_mtime
-            if changed == self._read_at:
-                return
-            files = list(self._clients.glob("*.key"))
-        except OSError:
-            self._allowed, self._read_at = {}, None
+        """Read the list of clients again where a file of it changed; what can't be read lets nobody in."""
+        files, seen = list(self._clients.glob("*.key")), set()
+        for file in files:
+            with suppress(OSError):
+                facts = file.stat()
+                # ctime too: a file may get other content of the same size, or another owner
+                seen.add((file.name, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size))
+        if seen == self._seen:
             return
-        self._allowed, self._read_at = {}, changed
+        self._allowed, self._seen = {}, seen
         for file in files:
             with suppress(UserError, ValueError):
                 public, _ = read_key_file(file)

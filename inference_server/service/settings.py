@@ -1,6 +1,7 @@
 """What a service may be told, with the limits that keep one client from taking it all."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,16 +9,21 @@ from ..wire.protocol import DEFAULT_ADDRESS
 
 BYTES_PER_POINT = 48
 """Memory that a resident scan is counted with: its arrays (15) and what the predictor sorts out of them."""
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux tells a container's limit, newer systems and older ones."""
 SMALLEST_MEMORY, LARGEST_MEMORY = 2**30, 16 * 2**30
 
 
 def default_memory() -> int:
-    """Bytes for scenes: a third of the machine's memory, between 1 and 16 GB; 4 GB where the system doesn't
-    tell."""
+    """Bytes for scenes: a third of the machine's or the container's memory, between 1 and 16 GB; 4 GB where the system
+    doesn't tell."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         total = 12 * 2**30
+    for limit in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # "max" where there is none
+            total = min(total, int(limit.read_text()))
     return min(max(total // 3, SMALLEST_MEMORY), LARGEST_MEMORY)
 
 
@@ -29,7 +35,7 @@ class Settings:
     process.
     threads: torch threads of a worker, None for torch's own choice. keys: folder of CURVE keys or None.
     upload_silence, upload_pause: without a chunk, until a half-sent scene is forgotten, and until it may have to make
-    room.
+    room. scene_pause: until a whole scene may have to: a client asks about one as soon as it has arrived.
     figures_file: where the state is written for monitoring, in Prometheus' text format, or None.
     Times are in seconds, memory in bytes.
     """
@@ -57,6 +63,7 @@ class Settings:
     client_silence: float = 60.0
     upload_silence: float = 300.0
     upload_pause: float = 5.0
+    scene_pause: float = 1.0
     stop_seconds: float = 10.0
     idle_exit: float | None = None
 

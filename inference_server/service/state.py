@@ -27,7 +27,7 @@ def state_of(service: "Service") -> dict[str, Any]:
     ]
     clients = [
         {
-            "client": client.token[:8],
+            "client": client.label,
             "waiting": len(client.queue),
             "running": len(client.running),
             "scenes": len(client.scenes),

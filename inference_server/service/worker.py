@@ -62,21 +62,25 @@ def run_worker(setup: WorkerSetup, name: str, options: dict, threads: int | None
     try:
         predictor = _make_predictor(setup.predictor, options, threads)
     except Exception as error:
-        _send(socket, describe(error))
+        _send(socket, describe(error, failed="The server can't load its network"))
         # The service ends this process when it has read why.
         socket.poll(10_000)
         os._exit(1)
     _send(socket, Message("ready", args=_introduce(predictor)))
-    desk = _Desk(predictor, most_points)
+    prepared = _PreparedScenes(predictor, most_points)
     while True:
-        message = decode([frame.buffer for frame in socket.recv_multipart(copy=False)])
+        try:
+            message = decode([frame.buffer for frame in socket.recv_multipart(copy=False)])
+        except ProtocolError as error:
+            _send(socket, error_message(error.request, error.code, error.message))
+            continue
         if message.type == "stop":
             os._exit(0)
         if message.type == "forget":
-            desk.forget(Arguments(message.args).scene())
+            prepared.forget(Arguments(message.args).scene())
         else:
-            _send(socket, desk.answer(message))
-            desk.give_back_memory()
+            _send(socket, prepared.answer(message))
+            prepared.give_back_memory()
 
 
 def _die_with_service() -> None:
@@ -130,7 +134,7 @@ def _introduce(predictor: Any) -> dict:
     }
 
 
-class _Desk:
+class _PreparedScenes:
     """The predictor with the scenes prepared for it, least recently used ones let go."""
 
     def __init__(self, predictor: Any, most_points: int):
@@ -164,7 +168,6 @@ class _Desk:
         prediction = self._predictor.predict_on(scene, request.clicks, **request.options)
         self._voxels = prediction.voxels
         timing = {"prepare": prepared, **prediction.timing}
-        timing.pop("total", None)
         probabilities = prediction.probabilities if request.probabilities else None
         clock = time.perf_counter()
         reply = mask_message(
@@ -212,7 +215,7 @@ class _Desk:
         self._predictor.release_memory()
 
 
-def describe(error: Exception, request: int = 0) -> Message:
+def describe(error: Exception, request: int = 0, failed: str = "The server failed on this request") -> Message:
     """The typed error for an exception: its own sentence where it was meant for the user, else a log id."""
     if isinstance(error, UserError):
         return error_message(request, ErrorCode.BAD_REQUEST, str(error))
@@ -225,9 +228,7 @@ def describe(error: Exception, request: int = 0) -> Message:
         )
         return error_message(request, ErrorCode.OUT_OF_MEMORY, sentence)
     log_id = secrets.token_hex(4)
-    reply = error_message(
-        request, ErrorCode.INTERNAL, f"The server failed on this request; its log tells more under {log_id}."
-    )
+    reply = error_message(request, ErrorCode.INTERNAL, f"{failed}; its log tells more under {log_id}.")
     reply.args["trace"] = f"{log_id} {_trace(error)}"
     return reply
 

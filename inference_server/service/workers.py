@@ -27,9 +27,12 @@ class Worker:
     heard: float = field(default_factory=time.monotonic)
     ready: bool = False
     facts: dict = field(default_factory=dict)
-    """What it said of itself: model, models, device, engine, options, memory."""
+    """What it said of itself: model, device, engine, options, memory."""
     job: Job | None = None
-    last_scene: str = ""
+    used: float = 0.0
+    """When it was given its last job (time.perf_counter)."""
+    scenes: dict[str, float] = field(default_factory=dict)
+    """Scenes that it has prepared, or had before others took their place: when it was last given a job on each."""
 
 
 class Workers:
@@ -56,6 +59,8 @@ class Workers:
         self._start_at = dict.fromkeys(range(len(settings.workers)), 0.0)
         self._generation = 0
         self.restarts = 0
+        self.failed_starts = dict.fromkeys(range(len(settings.workers)), 0)
+        """How often each worker has ended, one time after the other, before it was ready."""
         self.proven: set[int] = set()
         """Numbers of the workers that were ready once; others may never be, on a device that is not there."""
 
@@ -77,9 +82,12 @@ class Workers:
                     self._pause(number)
 
     def idle_for(self, scene: str) -> Worker | None:
-        """An idle worker, preferably the one that worked on this scene last."""
+        """An idle worker: the one that worked on this scene last, or else the one that was idle longest."""
         idle = [worker for worker in self if worker.ready and worker.job is None]
-        return next((worker for worker in idle if worker.last_scene == scene), idle[0] if idle else None)
+        known = [worker for worker in idle if scene in worker.scenes]
+        if known:
+            return max(known, key=lambda worker: worker.scenes[scene])
+        return min(idle, key=lambda worker: worker.used, default=None)
 
     def give(self, worker: Worker, job: Job, message: Message) -> bool:
         """Hand a job to an idle worker; False where the worker can't be reached."""
@@ -87,11 +95,17 @@ class Workers:
             self.socket.send_multipart([worker.name, *encode(message)], zmq.DONTWAIT)
         except zmq.ZMQError:
             return False
-        worker.job, worker.last_scene = job, job.predict.scene
-        job.started = time.perf_counter()
+        worker.job = job
+        worker.used = worker.scenes[job.predict.scene] = job.started = time.perf_counter()
         return True
 
-    def tell_all(self, message: Message) -> None:
+    def forget(self, scene: str) -> None:
+        """A scene is gone: no worker needs what it prepared of it."""
+        for worker in self:
+            worker.scenes.pop(scene, None)
+        self._tell_all(Message("forget", args={"scene": scene}))
+
+    def _tell_all(self, message: Message) -> None:
         """Tell every worker something that needs no answer."""
         for worker in self.ready:
             try:
@@ -135,6 +149,9 @@ class Workers:
         """The service itself did nothing for so long (the machine slept): that was no worker's silence."""
         for worker in self:
             worker.heard += seconds
+            worker.started += seconds
+            if worker.job is not None:
+                worker.job.started += seconds
 
     def remove(self, worker: Worker) -> None:
         """Kill a worker and let another take its place, after a growing pause where it never became ready."""
@@ -145,8 +162,10 @@ class Workers:
         if worker.ready:
             self._pauses[worker.number] = FIRST_PAUSE
             self._start_at[worker.number] = 0.0
+            self.failed_starts[worker.number] = 0
         else:
             self._pause(worker.number)
+            self.failed_starts[worker.number] += 1
 
     def _pause(self, number: int) -> None:
         pause = self._pauses[number]
@@ -155,7 +174,7 @@ class Workers:
 
     def close(self) -> None:
         """Ask the workers to end, and end those that don't."""
-        self.tell_all(Message("stop"))
+        self._tell_all(Message("stop"))
         deadline = time.monotonic() + 1.0
         for worker in self:
             worker.process.join(max(deadline - time.monotonic(), 0.0) if worker.job is None else 0.0)

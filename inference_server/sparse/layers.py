@@ -13,8 +13,6 @@ from .convolution import dense_product, neighbourhood_convolution, strided_convo
 from .kernel_maps import Grid
 from .normalisation import batch_norm
 
-NAME = "torch"
-
 
 @dataclass(frozen=True)
 class SparseTensor:

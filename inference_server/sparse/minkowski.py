@@ -8,8 +8,6 @@ import torch  # isort: skip  (before MinkowskiEngine: its extension needs torch'
 import MinkowskiEngine as ME
 from torch import Tensor, nn
 
-NAME = "minkowski"
-
 
 class Coordinates:
     """The voxels a tensor lives on, prepared once: coords (V, 4) int32, unique rows (batch, x, y, z)."""

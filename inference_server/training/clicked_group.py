@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..minimum_cut import CutGraph
 from ..models.inputs import encode_inputs, hide_colour, uses_colour, uses_normals
+from ..models.points import TRAINED_VOXEL
 from ..refinement import refine, surface_graph
 from ..sparse.kernel_maps import neighbour_table
 from ..sparse.normals import surface_normals
@@ -45,7 +46,7 @@ class ClickedGroup:
         self.xyz = torch.cat([crop.xyz for crop in crops])
         self.labelled = torch.cat([crop.instance >= 0 for crop in crops])
         batch = torch.repeat_interleave(torch.arange(len(crops)), torch.tensor(lengths))
-        cells = torch.cat([batch.unsqueeze(1), torch.floor(self.xyz / 0.05).to(torch.int64)], 1)
+        cells = torch.cat([batch.unsqueeze(1), torch.floor(self.xyz / TRAINED_VOXEL).to(torch.int64)], 1)
         self._neighbours = neighbour_table(cells.to(torch.int32), 3)
         self._objects = [self._begin(i, crop.targets[0]) for i, crop in enumerate(crops)]
         self._begun = [1] * len(crops)

@@ -12,6 +12,7 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 from ..errors import UserError
+from ..models.points import TRAINED_VOXEL
 from ..models.registry import ModelConfig
 
 
@@ -24,7 +25,7 @@ class Source:
 
     folder: Path
     weight: float = 1.0
-    voxel_size: float = 0.05
+    voxel_size: float = TRAINED_VOXEL
 
 
 @dataclass(frozen=True)

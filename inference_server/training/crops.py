@@ -8,6 +8,7 @@ import torch
 
 from ..data.scans import STRUCTURE, read_scan
 from ..errors import UserError
+from ..models.points import TRAINED_VOXEL
 from ..sparse.voxels import voxelize
 from .augment import move, recolour, repaint
 from .config import TrainingConfig
@@ -58,7 +59,7 @@ class CropGroups:
         for _ in range(MOST_TRIES):
             which = rng.choice(len(self.files), p=self.shares)
             scan = load_arrays(self.files[which][rng.integers(len(self.files[which]))])
-            scale = 0.05 / config.sources[which].voxel_size
+            scale = TRAINED_VOXEL / config.sources[which].voxel_size
             for _ in range(min(2, count - len(crops))):
                 crop = cut_crop(scan, rng, scale, most, rng.uniform(*half_edges), config.structure)
                 if crop is not None:
@@ -124,14 +125,14 @@ def cut_crop(
             things = np.where(np.isin(instance, scan["structure"]), -1, instance)  # a band on a wall may be a door
             rgb = repaint(xyz, rgb, things, rng.uniform(0.2, 0.8), rng)
         rgb = recolour(rgb, rng)
-    xyz = xyz + rng.uniform(0, 0.05, 3).astype(np.float32)
-    voxels = voxelize(torch.from_numpy(xyz), 0.05)
+    xyz = xyz + rng.uniform(0, TRAINED_VOXEL, 3).astype(np.float32)
+    voxels = voxelize(torch.from_numpy(xyz), TRAINED_VOXEL)
     if len(voxels.coords) > max_voxels:
         span = half * np.sqrt(max_voxels / len(voxels.coords)) * 0.97
         middle = np.median(xyz[instance == target][:, :2], 0)
         keep = (np.abs(xyz[:, :2] - middle) < span).all(1)
         xyz, rgb, instance = xyz[keep], rgb[keep], instance[keep]
-        voxels = voxelize(torch.from_numpy(xyz), 0.05)
+        voxels = voxelize(torch.from_numpy(xyz), TRAINED_VOXEL)
         if len(voxels.coords) > max_voxels * 1.6:
             return None
     return _voxel_crop(voxels, xyz, None if colourless else rgb, instance, int(target), scan["structure"], rng)
@@ -145,8 +146,8 @@ def _voxel_crop(voxels, xyz, rgb, instance, target: int, structure, rng) -> Crop
         return None
     others = [i for i in clickable if i != target and (i not in structure or rng.random() < 0.1)]
     # inside its voxel for certain: averages of float32 positions may round across a border
-    low = voxels.coords[:, 1:].float() * 0.05
-    mean = voxels.mean(torch.from_numpy(xyz)).clamp(low + 1e-4, low + 0.05 - 1e-4)
+    low = voxels.coords[:, 1:].float() * TRAINED_VOXEL
+    mean = voxels.mean(torch.from_numpy(xyz)).clamp(low + 1e-4, low + TRAINED_VOXEL - 1e-4)
     colours = None if rgb is None else voxels.mean(torch.from_numpy(rgb))
     return Crop(mean, colours, torch.from_numpy(label), [target, *rng.permutation(others).tolist()])
 

@@ -29,7 +29,7 @@ class Opening:
     turn: Turn
 
 
-class _Desk:
+class _OpenGroups:
     """The groups of one process. What is prepared ahead is prepared in a thread beside the clicking."""
 
     def __init__(self, config: TrainingConfig):
@@ -60,18 +60,18 @@ class _Desk:
         self._thread.shutdown(cancel_futures=True)
 
 
-_desk: _Desk | None = None
+_groups: _OpenGroups | None = None
 
 
 def _start(config: TrainingConfig) -> None:
-    global _desk
+    global _groups
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
-    _desk = _Desk(config)
+    _groups = _OpenGroups(config)
 
 
 def _call(method: str, *arguments: Any) -> Any:
-    return getattr(_desk, method)(*arguments)
+    return getattr(_groups, method)(*arguments)
 
 
 class ClickWorkers:
@@ -82,7 +82,7 @@ class ClickWorkers:
         # spawned, as a process that has used a GPU must not be forked
         spawn = multiprocessing.get_context("spawn")
         self._pools = [ProcessPoolExecutor(1, spawn, _start, (config,)) for _ in range(count)]
-        self._desk = None if count else _Desk(config)
+        self._groups = None if count else _OpenGroups(config)
 
     def __enter__(self) -> "ClickWorkers":
         return self
@@ -90,8 +90,8 @@ class ClickWorkers:
     def __exit__(self, *_: object) -> None:
         for pool in self._pools:
             shut_down(pool)
-        if self._desk:
-            self._desk.close()
+        if self._groups:
+            self._groups.close()
 
     def prepare(self, number: int) -> None:
         """Begin to make a group ready that will be opened soon."""
@@ -108,7 +108,7 @@ class ClickWorkers:
     def _submit(self, number: int, method: str, *arguments: Any) -> Future:
         if self._pools:
             return self._pools[number % len(self._pools)].submit(_call, method, *arguments)
-        return finished(getattr(self._desk, method)(*arguments))
+        return finished(getattr(self._groups, method)(*arguments))
 
 
 def finished(value: Any) -> Future:

@@ -219,6 +219,7 @@ class Client:
                 self._connection.send(Message(Request.STATUS, request))
             answer = self._answers.get(request)
             if isinstance(answer, RequestError):
+                del self._answers[request]
                 raise answer
             if answer:
                 return self._answers.pop(request)

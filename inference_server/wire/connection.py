@@ -17,6 +17,8 @@ PING_EVERY = 0.7
 SILENCE, LONGEST_SILENCE = 2.4, 60.0
 """Seconds without a word after which a server is lost; with the polling interval, below 3 s. Where it was there all the
 time, one message takes longer than that to come through: the next silence may be twice as long."""
+CALM = 120.0
+"""Seconds without a loss after which the next silence may be half as long again."""
 HELLO_TIMEOUT = 3.0
 INCOMPATIBLE_RETRY = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -52,6 +54,7 @@ class Connection:
         self._retry_at = 0.0
         self._pause = FIRST_PAUSE
         self._patience = SILENCE
+        self._calm_since = 0.0
         self._silent: str | None = None  # the instance that was lost because nothing was heard of it
 
     @property
@@ -87,6 +90,8 @@ class Connection:
             self._lose(f"The server at {self.address} stopped answering.")
         elif now - self._pinged > PING_EVERY and self.send(Message(Request.PING, next(self.ids))):
             self._pinged = now
+        if self.connected and self._patience > SILENCE and now - self._calm_since > CALM:
+            self._patience, self._calm_since = max(self._patience / 2, SILENCE), now
 
     def wait(self, timeout_ms: int) -> None:
         """Return when something has arrived or the time is over."""
@@ -131,7 +136,7 @@ class Connection:
                 f"Connected: {runs if self.server.ready else 'the server is loading its model'}",
             )
         elif message.type == Reply.WHO:
-            self._lose("The server was restarted.")
+            self._lose("The server was restarted, or heard nothing for a minute.")
             self._retry_at = 0.0
         elif message.type == Reply.BYE:
             self._lose("The server was stopped.")
@@ -179,6 +184,7 @@ class Connection:
         if self._silent is not None:
             was_there = self._silent == self.server.instance
             self._patience = min(2 * self._patience, LONGEST_SILENCE) if was_there else SILENCE
+            self._calm_since = time.monotonic()
             self._silent = None
 
     def _lose(self, why: str) -> None:

@@ -187,6 +187,18 @@ def test_packed_pictures_come_along(blender, module, tmp_path, format):
     assert [tuple(image.size) for image in blender.data.images if image.has_data or image.size[0]] == [(8, 4)]
 
 
+def test_packed_pictures_whose_names_differ_in_what_files_cannot_show_are_told_apart(blender, module, tmp_path):
+    packed = module("export.packed")
+    scan = labelled(blender, module, True, {"left": LEFT})
+    pictures = [paint(blender, scan, name) for name in ("A", "A_2", "a", "a:", "a?")]
+    for picture in pictures[:-1]:
+        scan.data.materials.append(blender.data.materials.new(picture.name))
+        show_picture(scan.data.materials[-1], picture)
+    with packed.as_files(scan, tmp_path):
+        assert len({picture.filepath_raw.lower() for picture in pictures}) == 5
+    assert len(list(tmp_path.iterdir())) == 5
+
+
 def test_packed_udim_tiles_come_along_in_glb(blender, module, tmp_path):
     scan = labelled(blender, module, True, {"left": LEFT})
     for tile in (1001, 1002):
@@ -266,6 +278,16 @@ def test_two_scans_of_one_file_do_not_take_each_others_file_names(blender, modul
     blender.ops.wm.save_as_mainfile(filepath=str(file))
     assert module("command").run([str(file), "--out", str(tmp_path / "out"), "--format", "PLY"]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["chair.ply", "chair_1.ply"]
+
+
+def test_nor_those_of_their_labels(blender, module, tmp_path, capfd):
+    for name in ("Room?", "room:"):
+        labelled(blender, module, False, {"chair": LEFT}).name = name
+    file = tmp_path / "two.blend"
+    blender.ops.wm.save_as_mainfile(filepath=str(file))
+    assert module("command").run([str(file), "--out", str(tmp_path / "out"), "--labels", "NPZ"]) == 0
+    written = sorted(path.name.lower() for path in (tmp_path / "out").iterdir())
+    assert written == ["room_.npz", "room__1.npz"]
 
 
 def test_names_are_made_safe(module):

@@ -56,7 +56,7 @@ def play(stage):
         yield from stage.move(stage.middle())
         yield from stage.move(stage.place_of(PLACE))
         yield from stage.pause(1.0)
-        hover = stage.module("overlay.markers").hover
+        hover = stage.module("tool.hover").current
         stage.facts[f"{name}_hovered"] = None if hover is None else hover.local[2]
         yield from stage.shot(f"looking_at_the_{name}")
     yield from stage.click(stage.place_of(PLACE))

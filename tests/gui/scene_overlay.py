@@ -13,7 +13,7 @@ def hovered(stage, name: str, world: tuple[float, float, float]):
     yield from stage.move(stage.middle())
     yield from stage.move(stage.place_of(world))
     yield from stage.pause(0.5)
-    stage.facts.setdefault("hovered", {})[name] = stage.module("overlay.markers").hover is not None
+    stage.facts.setdefault("hovered", {})[name] = stage.module("tool.hover").current is not None
 
 
 def looked_at(stage, name: str):

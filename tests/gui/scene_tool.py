@@ -23,7 +23,7 @@ def play(stage):
     yield from stage.sidebar()
     yield from stage.take_click_tool()
     yield from stage.move(stage.place_of((0.1, -0.1, 0.8)))
-    yield from stage.until(lambda: stage.module("overlay.markers").hover is not None, "the hover ring")
+    yield from stage.until(lambda: stage.module("tool.hover").current is not None, "the hover ring")
     yield from stage.shot("1_hover")
     yield from stage.click(stage.place_of((0.1, -0.1, 0.8)))
     yield from stage.until(lambda: bool(members("Object 1")), "the first mask")

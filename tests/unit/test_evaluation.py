@@ -18,7 +18,6 @@ from inference_server.evaluation.objects import (
     ObjectResult,
     SceneTrial,
     choose_objects,
-    evaluate_scan,
     given_until_done,
     object_class,
     overlaps,
@@ -61,8 +60,7 @@ def test_a_curve_computed_by_hand():
     # missed 6 are both 1 m deep: the missed one wins the draw and adds 6 and 7: IoU 5/7. Then 1 and 7 are
     # wrong: the click on 1 takes away 1 and 2: IoU 4/6.
     scan = line_scan(-1, -1, 5, 5, 5, 5, 5, -1, -1, -1)
-    (curve,) = evaluate_scan(Balls(1.1), scan, [5], clicks=4)
-    assert curve == pytest.approx([3 / 5, 4 / 6, 5 / 7, 4 / 6])
+    assert SceneTrial(Balls(1.1), scan, 0.05).run(5, 4).ious == pytest.approx([3 / 5, 4 / 6, 5 / 7, 4 / 6])
 
 
 def test_where_no_error_is_left_the_iou_carries_over():
@@ -76,13 +74,14 @@ def test_where_no_error_is_left_the_iou_carries_over():
 
 def test_unlabelled_points_are_background():
     scan = line_scan(-1, -1, 0, 0, -1, -1)
-    (curve,) = evaluate_scan(Balls(99), scan, [0], clicks=1)
-    assert curve == [2 / 6]
+    assert SceneTrial(Balls(99), scan, 0.05).run(0, 1).ious == [2 / 6]
 
 
 def test_the_scene_is_set_once_for_all_of_its_objects():
     method = Balls(0.5)
-    evaluate_scan(method, line_scan(0, 0, 1, 1, 2, 2), [0, 1, 2], clicks=2)
+    trial = SceneTrial(method, line_scan(0, 0, 1, 1, 2, 2), 0.05)
+    for identity in range(3):
+        trial.run(identity, 2)
     assert len(method.scenes) == 1
 
 

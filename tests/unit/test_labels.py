@@ -64,6 +64,13 @@ def test_objects_that_share_vertices_come_back(tmp_path, name):
     np.testing.assert_array_equal(found.instance >= 0, INSTANCE >= 0)
 
 
+def test_an_object_that_is_under_others_everywhere_and_has_no_name_is_one_still(tmp_path):
+    scan = a_scan(overlaps=np.array([[1, 77]]))
+    assert scan.labels.identities()[-1] == 77
+    labels.write(tmp_path / "scan.aggregation.json", scan)
+    assert {1} in as_sets(labels.read_labels(tmp_path / "scan.aggregation.json")).values()
+
+
 @pytest.mark.parametrize("name", ["scan.ply", "scan.npz"])
 def test_georeferenced_positions_colours_and_classes_come_back(tmp_path, name):
     scan = far_away()

@@ -48,9 +48,13 @@ def guarded(keys: Path) -> Iterator[LightServer]:
         yield LightServer(process.process, process.address.replace("0.0.0.0", "127.0.0.1"))
 
 
-def keys_of(keys: Path, name: str = "anna") -> dict[str, str]:
+def keys_of_client(keys: Path, name: str) -> dict[str, str]:
     public, secret = read_key_file(keys / "clients" / f"{name}.key_secret")
-    return {"server_key": read_key_file(keys / "server.key")[0], "public_key": public, "secret_key": secret}
+    return {"public_key": public, "secret_key": secret}
+
+
+def keys_of(keys: Path, name: str = "anna") -> dict[str, str]:
+    return {"server_key": read_key_file(keys / "server.key")[0], **keys_of_client(keys, name)}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
@@ -102,6 +106,24 @@ def test_clients_are_let_in_and_shut_out_while_the_server_runs(guarded, keys):
     bert = keys_of(keys, "bert")
     (keys / "clients" / "bert.key").unlink()
     client = Client(guarded.address, **bert)
+    for _ in range(100):
+        client.poll(20)
+    assert client.state is not ConnectionState.CONNECTED
+    client.close()
+
+
+def test_a_key_that_is_exchanged_in_place_shuts_the_old_one_out(guarded, keys):
+    make_keys(keys, "emma")
+    old, file = keys_of(keys, "emma"), keys / "clients" / "emma.key"
+    with connected(guarded.address, **old):
+        pass
+    with tempfile.TemporaryDirectory() as elsewhere:
+        make_keys(Path(elsewhere), "emma")
+        new = {**keys_of_client(Path(elsewhere), "emma"), "server_key": old["server_key"]}
+        file.write_bytes((Path(elsewhere) / "clients" / "emma.key").read_bytes())
+    with connected(guarded.address, **new):
+        pass
+    client = Client(guarded.address, **old)
     for _ in range(100):
         client.poll(20)
     assert client.state is not ConnectionState.CONNECTED

@@ -208,6 +208,9 @@ def test_a_second_server_is_refused_with_a_sentence(served, environment):
     assert "already uses" in done.stderr and "--address" in done.stderr and "Traceback" not in done.stderr
 
 
+SEGMENT = ("segment", "none.ply", "--clicks", "none.json", "--out", "x.npz")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -218,7 +221,14 @@ def test_a_second_server_is_refused_with_a_sentence(served, environment):
         (["serve", "--devices", "cpu,toaster", "--address", f"tcp://127.0.0.1:{free_port()}"], "cannot be used here"),
         (["serve", "--device", ","], "Name a device"),
         (["status", "--address", "tcp://127.0.0.1:9", "--server-key", "x"], "both"),
+        (["serve", "--log", "/dev/null/x/server.log"], "choose another"),
+        (["serve", "--figures", "/dev/null/x/scanpick.prom"], "choose another"),
+        (["status", "--watch", "--json", "x.json"], "Choose one"),
+        (["status", "--address", "tcp://127.0.0.1:9"], "No server answers at tcp://127.0.0.1:9"),
         (["segment", "none.ply", "--clicks", "none.json", "--out", "x.npz"], "no scan file"),
+        ([*SEGMENT, "--server", "tcp://127.0.0.1:9", "--device", "cuda"], "the server's own"),
+        ([*SEGMENT, "--server-key", "a", "--client-key", "b"], "give its address with --server"),
+        (["convert", "none.npz", "--out", "x.npz", "--labels-only", "--thin", "0.5"], "for labels alone"),
     ],
 )
 def test_mistakes_get_a_sentence(environment, arguments, words):

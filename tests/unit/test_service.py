@@ -114,6 +114,16 @@ class Raw:
         self.close()
 
 
+def refused_start(settings: dict) -> subprocess.CompletedProcess:
+    """A server that ends by itself, with what it says."""
+    command = [sys.executable, str(Path(__file__).parents[1] / "light_server.py")]
+    return subprocess.run(
+        [*command, f"tcp://127.0.0.1:{free_port()}", json.dumps(settings)],
+        capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[1:3]))},
+    )  # fmt: skip
+
+
 def chunk(scan: np.ndarray, index: int) -> Chunk:
     return Chunk(scene_hash(scan), index, scan[index * CHUNK_POINTS : (index + 1) * CHUNK_POINTS], None)
 
@@ -233,7 +243,7 @@ class TestScenes:
             assert (slow.wait(request, 30).mask == sphere(scans[0], CLICKS)[0]).all()
 
     def test_no_scene_goes_for_one_that_finds_no_place_all_the_same(self):
-        store = SceneStore(Settings(memory=100 * 48))
+        store = SceneStore(Settings(memory=100 * 48, scene_pause=0))
         try:
             for number, points in enumerate((40, 40)):
                 scan = a_scan(points, seed=number)
@@ -251,7 +261,7 @@ class TestScenes:
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
     def test_scenes_beyond_the_systems_handles_make_the_oldest_go(self):
         few = 'ulimit -n 128 && exec "$@"'
-        service = start_server(inside=("sh", "-c", few, "sh"), scenes_per_client=500)
+        service = start_server(inside=("sh", "-c", few, "sh"), scenes_per_client=500, scene_pause=0)
         scans = [a_scan(10, seed=seed) for seed in range(80)]
         try:
             with connected(service.address), Raw(service.address, "handles" * 4) as client:
@@ -394,16 +404,60 @@ class TestPredict:
         assert "1.2345" not in text and "secret" not in text
         assert {line["event"] for line in lines} >= {"start", "worker ready", "scene", "answer", "stop"}
 
-    def test_a_deadline_that_passes_in_the_queue(self, running):
+    def test_a_deadline_that_passes_in_the_queue_is_told_then(self, running):
         with connected(running.address) as client:
             scene = client.put_scene(a_scan(seed=48))
             client.wait(client.predict(scene, "a", CLICKS, **SIZE), 15)
-            slow = client.predict(scene, "a", CLICKS, options={"delay": 0.5}, **SIZE)
-            late = client.predict(scene, "b", CLICKS, deadline=0.1, **SIZE)
+            slow = client.predict(scene, "a", CLICKS, options={"delay": 3.0}, **SIZE)
+            late, clock = client.predict(scene, "b", CLICKS, deadline=0.1, **SIZE), time.monotonic()
             with pytest.raises(RequestError, match="deadline") as caught:
                 client.wait(late, 15)
-            assert caught.value.code is ErrorCode.BUSY
+            assert caught.value.code is ErrorCode.BUSY and time.monotonic() - clock < 2.0
             client.wait(slow, 15)
+
+    def test_what_became_of_every_request_is_counted_once(self):
+        with server() as process, connected(process.address) as client:
+            scene = client.put_scene(a_scan(seed=49))
+            client.wait(client.predict(scene, "a", CLICKS, **SIZE), 15)
+            running = client.predict(scene, "a", CLICKS, options={"delay": 0.5}, **SIZE)
+            client.poll(100)
+            late = client.predict(scene, "b", CLICKS, deadline=0.1, **SIZE)
+            with pytest.raises(RequestError, match="deadline"):
+                client.wait(late, 15)
+            client.cancel(running)
+            with pytest.raises(RequestError, match="log"):
+                client.wait(client.predict(scene, "c", CLICKS, options={"trouble": "exception"}, **SIZE), 15)
+            assert client.status()["counts"] == {"masks": 1, "busy": 1, "cancelled": 1, "internal": 1}
+
+    def test_an_option_is_unknown_before_the_model_is_loaded_as_well(self):
+        scan = a_scan(seed=47)
+        with server() as process, Raw(process.address) as client:
+            assert client.put(scan).args["ready"]
+            client.say(predict(scan, options={"nonsense": 1}).message(3))
+            many = {f"{'e' * 90}{number}": 1 for number in range(300)}
+            refusals = {}
+            client.say(predict(scan, options=many).message(4))
+            while len(refusals) < 2:
+                answer = client.answer()
+                if answer.type == Reply.ERROR:
+                    refusals[answer.id] = read_error(answer)
+            assert refusals[3] == (ErrorCode.BAD_REQUEST, "The option 'nonsense' is unknown to this server.")
+            assert refusals[4][0] is ErrorCode.BAD_REQUEST and "at most 16 options" in refusals[4][1]
+            with connected(process.address) as other:
+                assert other.status()["workers_replaced"] == 0
+
+    def test_artists_on_two_scans_share_two_workers(self):
+        scans = [a_scan(seed=seed) for seed in (45, 46)]
+        with server(workers=[{}, {}]) as process, connected(process.address) as client:
+            while sum(worker["state"] == "idle" for worker in client.status()["workers"]) < 2:
+                client.poll(20)
+            scenes = [client.put_scene(scan) for scan in scans]
+            prepared = []
+            for _ in range(3):
+                for scene in scenes:
+                    answer = client.wait(client.predict(scene, "a", CLICKS, **SIZE), 15)
+                    prepared.append(answer.timing["prepare"])
+            assert max(prepared[2:]) < min(prepared[:2]) / 2, "each worker keeps the scan that it has prepared"
 
 
 class TestManyClients:
@@ -570,11 +624,15 @@ class TestRefusals:
 
     def test_the_valid_ones_are_all_answered(self, running):
         with Raw(running.address, "valid" * 6) as client:
-            for message in recorded():
+            asked = recorded()
+            for message in asked:
                 client.say(message)
             client.say(Message(Request.PING, 4711))
-            while client.answer().id != 4711:
-                continue
+            answered = set()
+            while (answer := client.answer()).id != 4711:
+                answered.add(answer.id)
+            silent = (Request.CANCEL, Request.DROP_SCENE)
+            assert {message.id for message in asked if message.type not in silent} <= answered
 
 
 def samples(text: str) -> dict[str, float]:
@@ -703,14 +761,24 @@ class TestStartAndStop:
             os.kill(worker, 0)
 
     def test_a_predictor_that_can_not_be_made_ends_the_start_with_its_sentence(self):
-        settings = {"workers": [{"broken": "sentence"}]}
-        command = [sys.executable, str(Path(__file__).parents[1] / "light_server.py")]
-        done = subprocess.run(
-            [*command, f"tcp://127.0.0.1:{free_port()}", json.dumps(settings)],
-            capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[1:3]))},
-        )  # fmt: skip
+        done = refused_start({"workers": [{"broken": "sentence"}]})
         assert done.returncode == 2 and done.stderr.strip() == "There are no weights 'nonsense': give a file."
+
+    def test_a_worker_that_dies_each_time_it_starts_ends_the_start_with_a_sentence(self):
+        done = refused_start({"workers": [{"broken": "exit"}]})
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "died with exit code 9 before it was ready, 3 times" in done.stderr
+
+    @pytest.mark.skipif(not shutil.which("nohup"), reason="there is no nohup here")
+    def test_under_nohup_the_end_of_the_terminal_is_not_the_servers(self):
+        running = start_server(inside=("nohup",))
+        try:
+            with connected(running.address) as client:
+                running.process.send_signal(signal.SIGHUP)
+                time.sleep(0.5)
+                assert client.status()["ready"]
+        finally:
+            stop(running.process)
 
     def test_a_server_that_nobody_uses_ends_by_itself(self):
         process = start_server(idle_exit=0.5)

@@ -180,7 +180,7 @@ def generate_tabletop(catalogue: Catalogue, split: str, seed: int) -> Scan:
     points, instance = points[keep], instance[keep]
     views = camera.Views(views.distance[keep], views.cosine[keep], views.view[keep], views.poses)
     colors = sensor.expose(colors, views.view, rng, target=(0.38, 0.82))
-    points = sensor.measure(points, normals[keep], views, rng)
+    points = sensor.measure(points, views, rng)
     points, colors, instance = sensor.fuse(points, colors, instance, rng.uniform(0.0025, 0.0038), rng)
     if rng.random() < 0.5:
         rotation = views.poses[0][1]

@@ -9,8 +9,8 @@ import hashlib
 import importlib
 import json
 import sys
-import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -20,24 +20,6 @@ from inference_server.errors import UserError
 FOLDER = Path(__file__).parent
 RECORD, GENERATOR = FOLDER / "testset.json", FOLDER / "testset-generator.zip"
 PACKAGE = "frozen_rooms"
-MODULES = (
-    "camera",
-    "catalogue",
-    "flats",
-    "furnish",
-    "furniture",
-    "groups",
-    "paint",
-    "plan",
-    "roles",
-    "rooms",
-    "scene",
-    "sensor",
-    "shell",
-    "surface",
-    "surfaces",
-    "things",
-)
 TOLERANCE = 0.03
 """Share by which an instance's vertices may differ where the arithmetic is another (see `verify`)."""
 
@@ -48,13 +30,6 @@ def digest(scan: Scan) -> str:
     code.update(scan.colors.tobytes())
     code.update(scan.instance.astype("<i4").tobytes())
     return code.hexdigest()
-
-
-def describe(scan: Scan, seed: int) -> dict:
-    """A room's entry in the record."""
-    counts = np.bincount(scan.instance[scan.instance >= 0])
-    instances = [[scan.names[k], int(count)] for k, count in enumerate(counts)]
-    return {"seed": seed, "name": scan.name, "vertices": len(scan), "sha256": digest(scan), "instances": instances}
 
 
 def verify(scan: Scan, entry: dict) -> bool:
@@ -73,8 +48,8 @@ def verify(scan: Scan, entry: dict) -> bool:
     )
 
 
-def load_generator():
-    """The frozen generator's `rooms` and `catalogue` modules, checked against the recorded SHA-256."""
+def load_generator() -> tuple[ModuleType, ModuleType, dict]:
+    """The frozen generator's `rooms` and `catalogue` modules and the record, checked against the recorded SHA-256."""
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     if hashlib.sha256(GENERATOR.read_bytes()).hexdigest() != record["generator_sha256"]:
         raise UserError(f"{GENERATOR.name} is not the file of the frozen test set: restore it from the repository.")
@@ -94,28 +69,3 @@ def generate_frozen(entry: dict, furniture: Path) -> tuple[Scan, bool]:
 
 
 _catalogue = None
-
-
-def freeze(seeds: list[int], split: str = "test") -> None:
-    """Make a new frozen test set of the present generator: overwrites the record and the generator's copy."""
-    from .catalogue import load_catalogue
-    from .rooms import GENERATOR_VERSION, generate_room
-
-    with zipfile.ZipFile(GENERATOR, "w", zipfile.ZIP_DEFLATED) as archive:
-        for module in ("__init__", *MODULES):
-            entry = zipfile.ZipInfo(f"{PACKAGE}/{module}.py", (2026, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, b"" if module == "__init__" else (FOLDER / f"{module}.py").read_bytes())
-    catalogue = load_catalogue()
-    entries = [describe(generate_room(catalogue, split, seed), seed) for seed in seeds]
-    counts = np.array([count for entry in entries for _, count in entry["instances"]])
-    record = {
-        "generator_version": GENERATOR_VERSION,
-        "generator_sha256": hashlib.sha256(GENERATOR.read_bytes()).hexdigest(),
-        "split": split,
-        "objects": len(counts),
-        "share_under_2000_vertices": round(float(np.mean(counts < 2000)), 3),
-        "rooms": entries,
-    }
-    text = json.dumps(record, ensure_ascii=False)
-    RECORD.write_text(text.replace('{"seed"', '\n{"seed"') + "\n", encoding="utf-8")

@@ -167,7 +167,7 @@ def scan_room(scene: Scene, plan: Plan, rng: np.random.Generator) -> Scan:
     views = camera.Views(views.distance[keep], views.cosine[keep], views.view[keep], views.poses)
     points, normals, instance = points[keep], normals[keep], instance[keep]
     colors = sensor.expose(colors[keep], views.view, rng)
-    points = sensor.measure(sensor.drift_poses(points, views, rng), normals, views, rng)
+    points = sensor.measure(sensor.drift_poses(points, views, rng), views, rng)
     # Not finer than the surfaces were sampled, and at most about 300k vertices.
     area = 2 * (plan.width + plan.depth) * plan.height + 2 * plan.width * plan.depth
     cell = max(rng.uniform(0.012, 0.026), 1.1 / np.sqrt(scene.density), np.sqrt(1.5 * area / 300_000))

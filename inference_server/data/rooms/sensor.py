@@ -92,7 +92,7 @@ def drift_poses(points: np.ndarray, views: Views, rng: Rng) -> np.ndarray:
     return points + walk[views.view] + np.cross(turn[views.view], arm)
 
 
-def measure(points: np.ndarray, normals: np.ndarray, views: Views, rng: Rng) -> np.ndarray:
+def measure(points: np.ndarray, views: Views, rng: Rng) -> np.ndarray:
     """Depth noise along the ray, 1 to 8 mm growing with the square of the distance, partly correlated."""
     centres = np.stack([c for c, _ in views.poses]).astype(np.float32)
     ray = points - centres[views.view]

@@ -44,13 +44,6 @@ class Surface:
         turn = turn.astype(np.float32)
         return Surface(self.points @ turn, self.normals @ turn, self.colors)
 
-    def scaled(self, factors) -> "Surface":
-        """Stretched along the axes; normals are turned accordingly."""
-        factors = np.asarray(factors, dtype=np.float32)
-        normals = self.normals / np.maximum(factors, 1e-6)
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-        return Surface(self.points * factors, normals, self.colors)
-
     def kept(self, mask: np.ndarray) -> "Surface":
         return Surface(self.points[mask], self.normals[mask], self.colors[mask], self.yaw)
 

@@ -24,13 +24,13 @@ MAX_DISTORTION = 1.3
 
 def cache_folder() -> Path:
     """Scanpick's folder for things that can be made again; the variable SCANPICK_CACHE overrides it."""
-    if "SCANPICK_CACHE" in os.environ:
-        return Path(os.environ["SCANPICK_CACHE"])
+    if chosen := os.environ.get("SCANPICK_CACHE"):
+        return Path(chosen)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "scanpick"
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "scanpick"
     if sys.platform == "darwin":
         return Path.home() / "Library/Caches/scanpick"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "scanpick"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scanpick"
 
 
 class SurfaceCache:
@@ -38,21 +38,10 @@ class SurfaceCache:
     int8, colours uint8 RGB. Shared between worker processes by the operating system."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._open()
-
-    def _open(self) -> None:
-        self.positions = np.load(self.folder / "positions.npy", mmap_mode="r")
-        self.normals = np.load(self.folder / "normals.npy", mmap_mode="r")
-        self.colors = np.load(self.folder / "colors.npy", mmap_mode="r")
-        self.areas = np.load(self.folder / "areas.npy")
-
-    def __getstate__(self) -> dict:
-        return {"folder": self.folder}
-
-    def __setstate__(self, state: dict) -> None:
-        self.folder = state["folder"]
-        self._open()
+        self.positions = np.load(folder / "positions.npy", mmap_mode="r")
+        self.normals = np.load(folder / "normals.npy", mmap_mode="r")
+        self.colors = np.load(folder / "colors.npy", mmap_mode="r")
+        self.areas = np.load(folder / "areas.npy")
 
     def surface(self, model: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Points (n,3) metres with the foot's centre at the origin, front towards -y, z up; unit normals

@@ -1,16 +1,17 @@
-"""Blender's events: undo, redo, load, save, changes of the data; and the timer that polls."""
+"""Blender's events: undo, redo, load, save, changes of data and preferences; and the timer that polls."""
 
 import traceback
 
 import bpy
 from bpy.app.handlers import persistent
 
-from ..overlay import draw
-from ..scan import masks
-from ..scan.geometry import Geometry
-from ..tool import click_tool, seeing
-from . import edits, journal, watch
-from .session import redraw, session
+from . import preferences
+from .overlay import draw
+from .scan import masks
+from .scan.geometry import SCAN_TYPES, Geometry
+from .session import edits, journal, watch
+from .session.session import redraw, session
+from .tool import click_tool, seeing
 
 INTERVAL_IDLE = 0.25
 INTERVAL_BUSY = 0.03
@@ -21,7 +22,7 @@ def _scans_with_journal() -> list[Geometry]:
     seen: set[int] = set()
     found = []
     for obj in bpy.data.objects:
-        if obj.type not in ("MESH", "POINTCLOUD") or obj.data is None or obj.data.session_uid in seen:
+        if obj.type not in SCAN_TYPES or obj.data is None or obj.data.session_uid in seen:
             continue
         if journal.has_journal(obj.data) and obj.data.library is None:
             seen.add(obj.data.session_uid)
@@ -103,6 +104,11 @@ def wake() -> None:
     bpy.app.timers.register(_tick, first_interval=INTERVAL_BUSY, persistent=True)
 
 
+def _server_changed() -> None:
+    session.cancel_all()
+    session.connection.reconnect()
+
+
 _HANDLERS = (
     ("undo_post", _undone),
     ("redo_post", _redone),
@@ -115,6 +121,7 @@ _HANDLERS = (
 def register() -> None:
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).append(handler)
+    preferences.on_server_changed = _server_changed
     wake()
 
 
