@@ -32,8 +32,8 @@ def _glb(path: str) -> None:
     # "MATERIAL": viewers multiply textures by vertex colours, which scans have beside them and not for that
     with tempfile.TemporaryDirectory(prefix="scanpick-") as folder, as_files(obj, Path(folder)):
         bpy.ops.export_scene.gltf(
-            filepath=path, export_format="GLB", use_selection=True, use_mesh_vertices=True, use_mesh_edges=False,
-            export_attributes=True, export_all_vertex_colors=False,
+            filepath=path, export_format="GLB", use_selection=True, use_active_scene=True, use_mesh_vertices=True,
+            use_mesh_edges=False, export_attributes=True, export_all_vertex_colors=False,
             export_vertex_color="MATERIAL" if images_of(obj) else "ACTIVE",
         )  # fmt: skip
 
@@ -64,7 +64,8 @@ def _ply(path: str) -> None:
 
 
 def _usd(path: str) -> None:
-    bpy.ops.wm.usd_export(filepath=path, selected_objects_only=True)
+    # the world would be a lamp in every file
+    bpy.ops.wm.usd_export(filepath=path, selected_objects_only=True, convert_world_material=False)
 
 
 FORMATS: dict[str, tuple[str, Callable[[str], None]]] = {

@@ -89,9 +89,9 @@ def _by_label(labels: np.ndarray) -> dict[int, np.ndarray]:
 def _put(obj: bpy.types.Object, world: Matrix) -> None:
     """Place an object; what location, rotation and scale can't say goes into its points."""
     obj.matrix_world = without_shear = Matrix.LocRotScale(*world.decompose())
-    shear = without_shear.inverted_safe() @ world
-    if not np.allclose(shear, np.eye(4), atol=1e-5):
-        obj.data.transform(shear)
+    shear = without_shear.to_3x3().inverted_safe() @ world.to_3x3()
+    if not np.allclose(shear, np.eye(3), atol=1e-5):
+        obj.data.transform(shear.to_4x4())
 
 
 def to_bottom(obj: bpy.types.Object) -> None:

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import click, export, finish, labels, left, objects, scans, server, start, study, view_click
+from . import click, export, finish, labels, left, objects, scans, server, start, study, undo_step, view_click
 
 CLASSES = (
     *click.CLASSES,
@@ -16,6 +16,7 @@ CLASSES = (
     *scans.CLASSES,
     *server.CLASSES,
     *study.CLASSES,
+    *undo_step.CLASSES,
 )
 
 

@@ -11,6 +11,7 @@ from ..scan import vertex_set
 from ..scan.geometry import Geometry, coordinates, selected_vertices
 from ..session import application, edits, journal, starts
 from ..session.session import ClickError, session
+from ..session.undo import Step
 from .common import active_known, fail, poll_scan, poll_unlocked, scan_object, state_with_pending
 
 CLICKS_PER_SELECTION = 8
@@ -33,6 +34,7 @@ def press(
     scene: bpy.types.Scene,
     points: np.ndarray,
     vertices: np.ndarray,
+    at: np.ndarray,
     pins: np.ndarray,
     positive: bool,
 ) -> bool:
@@ -40,7 +42,8 @@ def press(
 
     Args:
         points: float (K, 3) in the mesh's own coordinates, the clicks that the network gets.
-        vertices: int (K,) the clicked vertices, -1 for a place on a face.
+        vertices: int (K,) the clicked vertices, or corners of the clicked faces.
+        at: float (K, 3) where these are.
         pins: int (M,) all vertices that must get the label.
     Raises:
         ClickError with a sentence.
@@ -56,13 +59,13 @@ def press(
         raise ClickError("Start with a click on the object: there is nothing to take away from yet.")
     data = {
         "sign": 1 if positive else -1,
-        "points": [[*(float(c) for c in p), int(v)] for p, v in zip(points, vertices, strict=True)],
+        "points": [[*p, int(v), *a] for p, v, a in zip(points.tolist(), vertices, at.tolist(), strict=True)],
         "pins": vertex_set.pack(pins),
         "n": geometry.count,
         "t": round(time.time(), 3),
     }
-    label = "Scanpick: Click" if positive else "Scanpick: Remove"
-    pending = session.submit(obj, scene, number, [*changes, ("click", number, data)], label)
+    step = Step.CLICK if positive else Step.REMOVE
+    pending = session.submit(obj, scene, number, [*changes, ("click", number, data)], step)
     handlers.wake()
     return pending is not None
 
@@ -104,7 +107,7 @@ class SCANPICK_OT_click_selection(bpy.types.Operator):
             return fail(self, obj.data, "The selected vertices have no valid position: select others.")
         clicks = chosen[vertex_set.spread(raw[chosen], CLICKS_PER_SELECTION)]
         try:
-            press(obj, context.scene, raw[clicks], clicks, chosen, self.positive)
+            press(obj, context.scene, raw[clicks], clicks, raw[clicks], chosen, self.positive)
         except ClickError as error:
             return fail(self, obj.data, str(error), error.fix)
         return {"FINISHED"}
@@ -139,15 +142,14 @@ class SCANPICK_OT_take_back(bpy.types.Operator):
             return fail(self, obj.data, f"“{known.name}” is locked: unlock it to change it.")
         changes = [("back", known.number, {"entry": known.presses[-1].entry})]
         try:
-            pending = session.submit(obj, context.scene, known.number, changes, "Scanpick: Take Back Click")
+            pending = session.submit(obj, context.scene, known.number, changes, Step.TAKE_BACK)
         except ClickError as error:
             return fail(self, obj.data, str(error), error.fix)
         handlers.wake()
         if pending is None:
             mask = starts.members(known, geometry.count)
-            application.apply_mask(
-                geometry, known.number, mask, application.Noticed(), changes, "Scanpick: Take Back Click"
-            )
+            application.write_mask(geometry, known.number, mask, application.Noticed(), changes)
+            bpy.ops.ed.undo_push(message=Step.TAKE_BACK.value)
         return {"FINISHED"}
 
 
@@ -166,7 +168,7 @@ class SCANPICK_OT_predict_again(bpy.types.Operator):
         obj = scan_object(context)
         _, known = active_known(context)
         try:
-            pending = session.submit(obj, context.scene, known.number, [], "Scanpick: Predict Again")
+            pending = session.submit(obj, context.scene, known.number, [], Step.AGAIN)
         except ClickError as error:
             return fail(self, obj.data, str(error), error.fix)
         if pending is None:

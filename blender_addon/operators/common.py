@@ -26,6 +26,8 @@ def trouble(context: bpy.types.Context) -> str:
         return f"“{obj.name}” is linked from another file: make it local first (Object > Relations > Make Local)"
     if obj.override_library is not None or not obj.data.is_editable:
         return f"“{obj.name}” cannot be edited in this file: make it local first (Object > Relations > Make Local)"
+    if obj.mode != "EDIT" and obj.type == "MESH" and obj.data.is_editmode:
+        return f"The mesh of “{obj.name}” is in Edit Mode under another object: leave Edit Mode there first"
     if obj.mode not in ("OBJECT", "EDIT"):
         return "Go to Object Mode or Edit Mode first"
     return ""

@@ -88,6 +88,8 @@ class SCANPICK_OT_object_merge(OnChosenObject, bpy.types.Operator):
         for each in (known, other):
             if each.locked:
                 return fail(self, geometry.data, f"“{each.name}” is locked: unlock it to merge it.")
+            if session.pending.of_object(geometry.data.session_uid, each.number):
+                return fail(self, geometry.data, f"A mask of “{each.name}” is still on its way: wait for it.")
         session.settle(geometry)
         edits.merge(geometry, known.number, [other.number])
         redraw()

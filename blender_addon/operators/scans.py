@@ -33,6 +33,7 @@ class _Import(InSteps):
         obj = files.add_scan(path.stem, arrays, labels.about() if labels is not None else "")
         if context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
+        files.share_offset(obj, context.scene.objects)
         files.place(obj, context)
         self._name = obj.name
         yield 1.0

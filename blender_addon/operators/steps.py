@@ -42,6 +42,7 @@ class InSteps:
 
     def begin(self, context: bpy.types.Context) -> set[str]:
         """Start in the window; the rest is `modal`."""
+        session.held += self.exclusive
         self._steps = self.steps(context)
         self._timer = context.window_manager.event_timer_add(0.001, window=context.window)
         context.window_manager.progress_begin(0, 100)
@@ -87,6 +88,8 @@ class InSteps:
     def _end(self, context: bpy.types.Context) -> None:
         if self._steps is not None:
             self._steps.close()
+            self._steps = None
+            session.held -= self.exclusive
         context.window_manager.event_timer_remove(self._timer)
         context.window_manager.progress_end()
         context.workspace.status_text_set(None)

@@ -3,10 +3,11 @@
 import bpy
 import numpy as np
 from bpy.props import BoolProperty, IntProperty
+from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_3d
 
 from ..overlay import settings
 from ..scan import masks
-from ..scan.geometry import INSTANCE, Geometry, coordinates
+from ..scan.geometry import INSTANCE, SCAN_TYPES, Geometry, position_of
 from ..session import edits, journal
 from ..session.session import ClickError, redraw, session
 from ..tool import hover, seeing
@@ -32,6 +33,19 @@ def _sight(context: bpy.types.Context, event: bpy.types.Event, exact: bool) -> s
     size = settings.get().point_size * context.preferences.system.pixel_size
     culled = seeing.culls(context.space_data.shading, context.engine, obj)
     return seeing.sight(obj, context.region, context.region_data, mouse, size, exact, culled)
+
+
+def _missed(context: bpy.types.Context, event: bpy.types.Event) -> str:
+    """Why a click hits nothing, as a sentence."""
+    obj = scan_object(context)
+    if not obj.visible_in_viewport_get(context.space_data):
+        return f"Clicks go to “{obj.name}”, which is hidden: show it, or select another scan"
+    where = context.region, context.region_data, (event.mouse_region_x, event.mouse_region_y)
+    origin, direction = region_2d_to_origin_3d(*where), region_2d_to_vector_3d(*where)
+    hit = context.scene.ray_cast(context.evaluated_depsgraph_get(), origin, direction)
+    if hit[0] and hit[4].type in SCAN_TYPES:
+        return f"Clicks go to “{obj.name}”; to click on “{hit[4].name}”, select it first"
+    return f"There is no point of “{obj.name}” under the cursor"
 
 
 def owner_of(geometry: Geometry, vertex: int) -> int:
@@ -61,7 +75,7 @@ class SCANPICK_OT_click(bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         found = _sight(context, event, exact=True)
         if found is None:
-            self.report({"INFO"}, "There is no point of the scan under the cursor")
+            self.report({"WARNING"}, _missed(context, event))
             return {"CANCELLED"}
         self.vertex = found.vertex
         return self._press(context, found.vertex, found.local)
@@ -71,7 +85,7 @@ class SCANPICK_OT_click(bpy.types.Operator):
         count = Geometry(obj).count
         if not 0 <= self.vertex < count:
             return fail(self, obj.data, f"There is no vertex {self.vertex}: the scan has {count:,}.")
-        return self._press(context, self.vertex, tuple(float(c) for c in coordinates(obj.data)[self.vertex]))
+        return self._press(context, self.vertex, position_of(obj.data, self.vertex))
 
     def _press(self, context: bpy.types.Context, vertex: int, local: tuple[float, float, float]) -> set[str]:
         obj = scan_object(context)
@@ -86,7 +100,9 @@ class SCANPICK_OT_click(bpy.types.Operator):
             self.report({"WARNING"}, sentence)
             return {"CANCELLED"}
         try:
-            press(obj, context.scene, np.array([local]), np.array([vertex]), np.array([vertex]), self.positive)
+            clicked = np.array([vertex])
+            at = np.array([position_of(obj.data, vertex)])
+            press(obj, context.scene, np.array([local]), clicked, at, clicked, self.positive)
         except ClickError as error:
             return fail(self, obj.data, str(error), error.fix)
         redraw()

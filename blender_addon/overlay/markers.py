@@ -1,6 +1,7 @@
 """Clicks as markers, the vertex under the mouse, the voxel cube and the legend: drawn in pixels."""
 
 import math
+from functools import partial
 
 import blf
 import bpy
@@ -9,10 +10,10 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from mathutils import Vector
 
-from ..scan.geometry import SCAN_TYPES
+from ..scan.geometry import SCAN_TYPES, position_of
 from ..session import edits
 from ..session.session import Session
-from ..session.state import Press
+from ..session.state import Place, Press
 from ..tool import hover
 from ..tool.seeing import view_of
 from . import settings
@@ -113,8 +114,8 @@ def _draw_clicks(
     waiting = session.pending.of_data(obj.data.session_uid)
     for press in presses:
         last = press is presses[-1] and not waiting
-        for point in press.points:
-            at = place(region, region_3d, obj, point.position)
+        for clicked in _places(obj, press):
+            at = place(region, region_3d, obj, clicked)
             if at is not None:
                 shapes.sign(*at, (8 if last else 5.5) * scale, press.positive)
     for pending in waiting:
@@ -125,6 +126,13 @@ def _draw_clicks(
                 grown = 12 + 6 * (now * 1.5 % 1.0)  # a ring that spreads: the mask is on its way
                 fading = (1.0, 1.0, 1.0, 1.0 - now * 1.5 % 1.0)
                 shapes.disc(*at, grown * scale, fading, (grown - 2) * scale)
+
+
+def _places(obj: bpy.types.Object, press: Press) -> list[Place]:
+    """Where the clicks of a press are, in the object's own coordinates."""
+    positions = obj.data.attributes.get("position")  # not there in Edit Mode
+    count = len(positions.data) if positions is not None else 0
+    return [clicked for clicked, _ in press.places(count, partial(position_of, obj.data))]
 
 
 def _presses(obj: bpy.types.Object) -> tuple[Press, ...]:
@@ -204,5 +212,5 @@ def _voxel_place(context: bpy.types.Context, obj: bpy.types.Object) -> Vector:
         return obj.matrix_world @ Vector(over.local)
     presses = _presses(obj)
     if presses:
-        return obj.matrix_world @ Vector(presses[-1].points[0].position)
+        return obj.matrix_world @ Vector(_places(obj, presses[-1])[0])
     return context.scene.cursor.location.copy()

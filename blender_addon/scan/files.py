@@ -1,6 +1,6 @@
 """Scans as Blender objects, from archives that the server environment wrote; georeferenced ones with their offset."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import bpy
@@ -66,6 +66,18 @@ def set_offset(obj: bpy.types.Object, offset: Sequence[float]) -> None:
         obj[OFFSET] = [float(metres) for metres in offset]
     elif OFFSET in obj:
         del obj[OFFSET]
+
+
+def share_offset(obj: bpy.types.Object, others: Iterable[bpy.types.Object]) -> None:
+    """Put a new scan beside one of the same survey as their files have it: it takes the other's offset where the two
+    are less than FAR apart, and a place of its own."""
+    own = offset_of(obj)
+    for other in others:
+        offset = offset_of(other)
+        if own.any() and offset.any() and np.abs(own - offset).max() <= FAR:
+            obj.location = own - offset
+            set_offset(obj, offset)
+            return
 
 
 def file_positions(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:

@@ -195,6 +195,11 @@ def triangles_of(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray | No
     return flat.reshape(-1, 3)
 
 
+def position_of(data: bpy.types.Mesh | bpy.types.PointCloud, vertex: int) -> tuple[float, float, float]:
+    """A vertex's own coordinates, outside Edit Mode."""
+    return tuple(data.attributes["position"].data[vertex].vector)
+
+
 def coordinates(data: bpy.types.Mesh | bpy.types.PointCloud) -> np.ndarray:
     """Positions (N, 3) float32 in the data's own coordinates; not for a mesh being edited (use a snapshot)."""
     count = len(data.vertices) if isinstance(data, bpy.types.Mesh) else len(data.points)

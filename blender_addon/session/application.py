@@ -12,6 +12,7 @@ from ..scan.scan import Scan, unchanged
 from ..scan.steps import Steps
 from . import edits, journal, watch
 from .state import ObjectState, ScanState
+from .undo import Step, push
 
 SAME_MASK = 0.5  # share of common vertices from which a group that nobody knows is one that was renamed by hand
 
@@ -154,7 +155,7 @@ def apply_mask(
     predicted: np.ndarray | None,
     noticed: Noticed,
     changes: list[journal.Change],
-    label: str,
+    step: Step,
 ) -> Result:
     """Write one press with its mask, and push one undo step.
 
@@ -164,7 +165,7 @@ def apply_mask(
         changes: the press itself.
     """
     result = write_mask(geometry, number, predicted, noticed, changes)
-    bpy.ops.ed.undo_push(message=label)
+    push(step)
     return result
 
 

@@ -9,6 +9,7 @@ from ..wire.clicks import NEAR, in_steps
 from ..wire.protocol import Click
 from . import journal, starts
 from .state import ObjectState, ScanState
+from .undo import Step
 
 
 class Progress(Enum):
@@ -30,7 +31,7 @@ class Pending:
     data_uid: int
     number: int
     changes: list[journal.Change]
-    label: str
+    step: Step
     scan: Scan
     scene: str
     request: int
@@ -95,9 +96,9 @@ def _steps(known: ObjectState, scan: Scan) -> list[list[Click]]:
     steps = []
     for press in known.presses:
         step = []
-        for point in press.points:
-            vertex = scan.point_index(point.vertex) if press.vertices == scan.count and point.vertex >= 0 else -1
-            step.append(Click(scan.position(point.position), press.positive, vertex))
+        for place, vertex in press.places(scan.count, scan.raw.__getitem__):
+            index = scan.point_index(vertex) if vertex >= 0 else -1
+            step.append(Click(scan.position(place), press.positive, index))
         steps.append(step)
     return steps
 

@@ -23,6 +23,7 @@ from .application import ApplicationError, Noticed
 from .background import in_background
 from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
 from .state import EMPTY, ObjectState, ScanState
+from .undo import Step
 
 MOST_TRIES = 20  # to read a scan under an artist who changes modes and undoes meanwhile
 BUDGET = 0.02  # seconds of one pump() for reading groups; a frame at 50 Hz
@@ -74,8 +75,12 @@ class Session:
     answers: Answers = field(default_factory=Answers)
     groups_read: dict[int, tuple] = field(default_factory=dict)  # version of each scan whose groups are known
     redo_due: int = 0
+    held: int = 0
+    """How many operators hold on to Blender's data: what arrives waits for their end, as its undo step would have
+    half of what they make."""
     _known: dict[int, _Known] = field(default_factory=dict)
     _client_of_keys: object = None
+    _unused: list[str] = field(default_factory=list)
     _jobs: list[_Job] = field(default_factory=list)
 
     # Clicking
@@ -103,7 +108,7 @@ class Session:
         return known.scan if known else None
 
     def submit(
-        self, obj: bpy.types.Object, scene: bpy.types.Scene, number: int, changes: list[journal.Change], label: str
+        self, obj: bpy.types.Object, scene: bpy.types.Scene, number: int, changes: list[journal.Change], step: Step
     ) -> Pending | None:
         """Ask for the mask that follows from `changes`; they are written when it is here, in one undo step.
 
@@ -131,7 +136,7 @@ class Session:
         key = self._scene_key(obj, scan)
         request = self._ask(key, data_uid, number, clicks, voxel_size, state.adapt)
         version = watch.version(data_uid)
-        pending = Pending(obj.session_uid, data_uid, number, changes, label, scan, key, request, voxel_size, version)
+        pending = Pending(obj.session_uid, data_uid, number, changes, step, scan, key, request, voxel_size, version)
         pending.markers = [
             ((p[0], p[1], p[2]), data["sign"] > 0)
             for kind, _, data in changes
@@ -152,6 +157,7 @@ class Session:
     def _scene_key(self, obj: bpy.types.Object, scan: scans.Scan) -> str:
         if self._client_of_keys is not self.connection.client:
             self._client_of_keys = self.connection.client
+            self._unused.clear()
             for known in self._known.values():
                 known.key = None
         known = self._known[obj.session_uid]
@@ -160,9 +166,16 @@ class Session:
         return known.key
 
     def _forget_scene(self, known: _Known | None) -> None:
-        in_use = known is not None and any(p.scene == known.key for p in self.pending.items)
-        if known and known.key and self._client_of_keys is self.connection.client and not in_use:
-            self.connection.client.drop_scene(known.key)
+        if known and known.key and self._client_of_keys is self.connection.client:
+            self._unused.append(known.key)
+            self._drop_unused()
+
+    def _drop_unused(self) -> None:
+        """Scenes that are no more are dropped as soon as no click waits for them."""
+        waited_for = {pending.scene for pending in self.pending.items}
+        for key in [key for key in self._unused if key not in waited_for]:
+            self._unused.remove(key)
+            self.connection.client.drop_scene(key)
 
     def _forget_deleted(self) -> None:
         """Scans of objects that are no more; where undo brings one back, it is read and sent again."""
@@ -210,6 +223,8 @@ class Session:
             elif isinstance(event, RequestFailed):
                 self._failed(event)
         self._work()
+        if self._client_of_keys is self.connection.client:
+            self._drop_unused()
         return bool(self.pending.items or self._jobs or self.redo_due)
 
     def _arrived(self, event: MaskReady) -> None:
@@ -250,7 +265,7 @@ class Session:
     def _work(self) -> None:
         """Go on with the first answer for up to a frame's time."""
         until = time.perf_counter() + BUDGET
-        while self._jobs and time.perf_counter() < until:
+        while self._jobs and not self.held and time.perf_counter() < until:
             job = self._jobs[0]
             try:
                 if job.pending not in self.pending.items:
@@ -302,14 +317,16 @@ class Session:
                 break
             self.pending.items.remove(earlier)
             self.connection.client.cancel(earlier.request)
-            application.apply_mask(geometry, earlier.number, None, noticed, earlier.changes, earlier.label)
+            application.apply_mask(geometry, earlier.number, None, noticed, earlier.changes, earlier.step)
             noticed = Noticed()
             geometry = application.geometry_of(pending.object_uid, pending.data_uid)
         known = self._previewed(geometry, pending)
+        if known.locked:
+            raise ApplicationError(f"“{known.name}” was locked meanwhile, so nothing was changed: unlock it to click.")
         mask = application.decided(on_vertices, known.threshold)
         if neighbours is not None:
             mask = starts.corrected(known, mask, neighbours, pending.scan)
-        result = application.apply_mask(geometry, pending.number, mask, noticed, pending.changes, pending.label)
+        result = application.apply_mask(geometry, pending.number, mask, noticed, pending.changes, pending.step)
         self.pending.items.remove(pending)
         self.groups_read[pending.data_uid] = groups_version
         self._applied(pending, event, on_vertices, result)

@@ -72,8 +72,10 @@ def corrected(known: ObjectState, predicted: np.ndarray, neighbours: Neighbours,
     gained = _asked_for(predicted & ~base, clicked > 0, neighbours)
     lost = _asked_for(base & ~predicted, clicked < 0, neighbours)
     result[gained] = True
-    positive = [point.position for press in known.presses if press.positive for point in press.points]
-    negative = [point.position for press in known.presses if not press.positive for point in press.points]
+    positive, negative = [], []
+    for press in known.presses:
+        places = [place for place, _ in press.places(scan.count, scan.raw.__getitem__)]
+        (positive if press.positive else negative).extend(places)
     kept_by = [*positive, *scan.raw[seeds(known, scan.raw)].tolist()]
     vertices = np.flatnonzero(lost)
     nearer = _distance(scan, vertices, negative) < _distance(scan, vertices, kept_by)

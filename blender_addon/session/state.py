@@ -4,9 +4,12 @@ A journal entry is never changed once written. Each names its parent, so that un
 entry: the state is the fold of the chain from the root to it.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+Place = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class ClickPoint:
-    """A click in the mesh's own coordinates; `vertex` is -1 where it hit a face away from its corners."""
+    """A click in the mesh's own coordinates; `vertex` is the clicked one, or the nearest corner of the clicked face,
+    or -1. at: where that vertex was then, None in files of older versions."""
 
-    position: tuple[float, float, float]
+    position: Place
     vertex: int
+    at: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,24 @@ class Press:
     pins: str  # vertex set that must get this label
     vertices: int  # vertex count of the mesh then: indices mean nothing in an edited mesh
     time: float
+
+    def places(self, count: int, now: Callable[[int], Sequence[float]]) -> list[tuple[Place, int]]:
+        """Where its clicks are in a mesh of `count` vertices, and their vertices, -1 where those are not known now.
+
+        A click goes with its vertex where that was moved, by hand or with the origin.
+
+        Args:
+            now: a vertex's position, in the mesh's own coordinates.
+        """
+        found = []
+        for point in self.points:
+            position, vertex = point.position, point.vertex if self.vertices == count else -1
+            if vertex >= 0 and point.at is not None:
+                there = tuple(float(c) for c in now(vertex))
+                if there != point.at and all(map(math.isfinite, there)):
+                    position = there
+            found.append((position, vertex))
+        return found
 
 
 @dataclass(frozen=True)
@@ -144,7 +167,7 @@ class _Fold:
 
     def _click(self, entry: Entry) -> None:
         data = entry.data
-        points = tuple(ClickPoint((p[0], p[1], p[2]), int(p[3])) for p in data["points"])
+        points = tuple(ClickPoint(tuple(p[:3]), int(p[3]), tuple(p[4:]) or None) for p in data["points"])
         press = Press(entry.id, data["sign"] > 0, points, data["pins"], data["n"], data.get("t", 0.0))
         self._append(entry.object, press)
 

@@ -27,6 +27,19 @@ class View:
     size: tuple[int, int]
     planes: np.ndarray
 
+    def ray(self, x: float, y: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Where the line through a pixel begins, float64 (3,), and its unit direction (3,), in the mesh's coordinates;
+        None where there is no such line, as in an object without width."""
+        across = [2 * x / self.size[0] - 1, 2 * y / self.size[1] - 1]
+        try:
+            ends = np.linalg.solve(self.matrix, np.array([[*across, -1.0, 1.0], [*across, 1.0, 1.0]]).T)
+        except np.linalg.LinAlgError:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            begin, end = (ends[:3] / ends[3]).T
+            direction = (end - begin) / np.linalg.norm(end - begin)
+        return (begin, direction) if np.isfinite([begin, direction]).all() else None
+
     @property
     def orthographic(self) -> bool:
         return not self.matrix[3, :3].any()

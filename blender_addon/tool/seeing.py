@@ -1,13 +1,13 @@
 """What lies under the mouse: vertices of clouds by projection, places on meshes by rays; kept between moves."""
 
+import zlib
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
-from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_3d
-from mathutils import Matrix, Vector
+from mathutils import Vector
 
-from ..scan.geometry import coordinates, same_bits, triangle_count, triangles_of
+from ..scan.geometry import coordinates, same_bits, triangles_of
 from ..session import watch
 from .picking import Projection, View, near
 from .surface import Hit, Surface
@@ -61,7 +61,7 @@ def _shape(obj: bpy.types.Object) -> _Shape:
     version = watch.version(obj.data.session_uid)
     if known is not None and known.version == version:
         return known
-    raw, faces = coordinates(obj.data), _faces(obj)
+    raw, faces = coordinates(obj.data), _faces(obj, version)
     if known is not None and known.faces == faces and same_bits(raw, known.raw):
         known.version = version
         return known
@@ -88,15 +88,22 @@ def _surface(obj: bpy.types.Object, raw: np.ndarray) -> tuple[Surface | None, bo
     return None if triangles is None else Surface(positions, triangles), same_bits(positions, raw)
 
 
-def _faces(obj: bpy.types.Object) -> tuple:
-    modifiers = tuple((modifier.name, modifier.type) for modifier in obj.modifiers if modifier.show_viewport)
-    return triangle_count(obj.data), modifiers
+def _faces(obj: bpy.types.Object, version: tuple) -> tuple:
+    """What tells whether the faces that are shown changed; with modifiers or shape keys any change may have done it."""
+    if obj.type != "MESH":
+        return ()
+    changes_shape = obj.data.shape_keys is not None or any(modifier.show_viewport for modifier in obj.modifiers)
+    corners = np.empty(len(obj.data.loops), dtype=np.int32)
+    obj.data.loops.foreach_get("vertex_index", corners)
+    return len(obj.data.polygons), zlib.crc32(corners), version if changes_shape else None
 
 
 def view_of(region: bpy.types.Region, region_3d: bpy.types.RegionView3D, obj: bpy.types.Object) -> View:
     """How the region sees the object's own coordinates."""
     world = np.array(obj.matrix_world, dtype=np.float64)
-    matrix = np.array(region_3d.perspective_matrix, dtype=np.float64) @ world
+    # not Blender's product of the two: in single precision it is metres off, some kilometres from the origin
+    window, view = (np.array(m, dtype=np.float64) for m in (region_3d.window_matrix, region_3d.view_matrix))
+    matrix = window @ view @ world
     planes = np.empty((0, 4))
     if region_3d.use_clip_planes:
         planes = np.array([list(p) for p in region_3d.clip_planes][:4], dtype=np.float64) @ world
@@ -164,11 +171,10 @@ def _hit(
     exact: bool,
     culled: bool,
 ) -> Sight | None:
-    to_local: Matrix = obj.matrix_world.inverted_safe()
-    origin = region_2d_to_origin_3d(region, region_3d, mouse)
-    direction = region_2d_to_vector_3d(region, region_3d, mouse)
-    start = to_local @ origin
-    ray = (to_local.to_3x3() @ direction).normalized()
+    found = view_of(region, region_3d, obj).ray(*mouse)
+    if found is None:
+        return None
+    start, ray = shape.surface.ray_from_near(*found)
     for _ in range(64):
         hit = shape.surface.hit(start, ray)
         if hit is None:

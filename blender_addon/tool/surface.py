@@ -30,6 +30,15 @@ class Surface:
         self._triangles = triangles if finite.all() else triangles[finite[triangles].all(axis=1)]
         self._numbers = np.empty(len(positions), dtype=np.int32)
         self._trees: list[BVHTree] = []
+        corners = positions[self._triangles.ravel()] if len(self._triangles) else np.zeros((1, 3), np.float32)
+        low, high = corners.min(axis=0).astype(np.float64), corners.max(axis=0).astype(np.float64)
+        self._middle, self._reach = (low + high) / 2, float(np.linalg.norm(high - low))
+
+    def ray_from_near(self, start: np.ndarray, direction: np.ndarray) -> tuple[Vector, Vector]:
+        """The same ray, float64 (3,) and a unit vector (3,), begun in front of the surface: trees are in single
+        precision, and a view's near end may be kilometres away."""
+        ahead = float((self._middle - start) @ direction) - self._reach
+        return Vector(start + max(ahead, 0.0) * direction), Vector(direction)
 
     @property
     def whole(self) -> bool:

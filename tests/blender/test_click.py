@@ -5,8 +5,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import add_mesh, ball, connect, edit_mode, grid_points, group, instance, object_mode, pump, select
-from mathutils import Vector
+from conftest import (
+    add_mesh,
+    ball,
+    connect,
+    edit_mode,
+    grid_points,
+    group,
+    instance,
+    listed,
+    notice,
+    object_mode,
+    pump,
+    select,
+)
+from mathutils import Matrix, Vector
 from mathutils.bvhtree import BVHTree
 
 POINTS = grid_points()
@@ -270,21 +283,26 @@ def test_a_click_does_not_wait_for_a_surface_to_be_made_by_and_by(connected, ble
     assert seeing._ready(seeing._shape(obj).surface, now=True)
 
 
-def looking_down(monkeypatch, seeing, x, y):
-    """A window that looks down on a place (x, y), 3 m above it; returns what `sight` is told of it."""
-    monkeypatch.setattr(seeing, "region_2d_to_origin_3d", lambda *_: Vector((x, y, 3)))
-    monkeypatch.setattr(seeing, "region_2d_to_vector_3d", lambda *_: Vector((0, 0, -1)))
-    return SimpleNamespace(), SimpleNamespace(use_clip_planes=False), (0, 0), 1.0
+def looking_down(x, y, mouse=(50, 50)):
+    """What `sight` is told by a window of 100 x 100 pixels that looks down from 3 m above (x, y), 90 degrees wide."""
+    near, far = 0.01, 1000.0
+    window = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, (near + far) / (near - far), 2 * near * far / (near - far)]]
+    region_3d = SimpleNamespace(
+        view_matrix=Matrix.Translation((-x, -y, -3)),
+        window_matrix=Matrix([*window, [0, 0, -1, 0]]),
+        use_clip_planes=False,
+    )
+    return SimpleNamespace(width=100, height=100), region_3d, mouse, 1.0
 
 
 TABLE = [[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]
 CUP = [[0, 0, 0.01], [0.1, 0, 0.01], [0, 0.1, 0.01]]
 
 
-def test_a_click_on_a_face_takes_a_corner_of_that_face(connected, blender, module, monkeypatch):
+def test_a_click_on_a_face_takes_a_corner_of_that_face(connected, blender, module):
     seeing = module("tool.seeing")
     obj = add_mesh(TABLE + CUP, [[0, 1, 2], [0, 2, 3], [4, 5, 6]])
-    view = looking_down(monkeypatch, seeing, 0.3, 0.2)
+    view = looking_down(0.3, 0.2)
     for exact in (True, False):
         seeing.sight(obj, *view, exact=True)
         assert seeing.sight(obj, *view, exact=exact).vertex == 2, "the cup's vertices are nearer"
@@ -293,16 +311,34 @@ def test_a_click_on_a_face_takes_a_corner_of_that_face(connected, blender, modul
     assert seeing.sight(obj, *view, exact=True).vertex == 5, "what a modifier made has no vertices of the scan"
 
 
-def test_backs_of_faces_that_are_not_shown_are_looked_through(connected, blender, module, monkeypatch):
+def test_backs_of_faces_that_are_not_shown_are_looked_through(connected, blender, module):
     seeing = module("tool.seeing")
     ceiling = [[x, -y, 2] for x, y, _ in TABLE]
     obj = add_mesh(TABLE + ceiling, [[0, 1, 2, 3], [4, 5, 6, 7]])
-    view = looking_down(monkeypatch, seeing, 0.3, 0.2)
+    view = looking_down(0.3, 0.2)
     assert seeing.sight(obj, *view, exact=True).local[2] == pytest.approx(2)
     assert seeing.sight(obj, *view, exact=True, culled=True).local[2] == pytest.approx(0, abs=1e-5)
     obj.scale.x = -1
     blender.context.view_layer.update()
     assert seeing.sight(obj, *view, exact=True, culled=True).local[2] == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("away", [0.0, 1_000.0, 20_000.0])
+def test_clicks_on_faces_hit_what_is_under_the_mouse_far_from_the_origin_too(connected, blender, module, away):
+    seeing = module("tool.seeing")
+    obj = add_mesh(TABLE, [[0, 1, 2, 3]])
+    obj.location = (away, away, 0)
+    blender.context.view_layer.update()
+    found = seeing.sight(obj, *looking_down(away, away, (60, 45)), exact=True)
+    step = np.spacing(np.float32(away))  # Blender's own matrices know no finer places
+    assert found.local == pytest.approx((0.6, -0.3, 0), abs=1e-4 + 2 * float(step))
+
+
+def test_an_object_without_width_is_not_hit(connected, blender, module):
+    obj = add_mesh(TABLE, [[0, 1, 2, 3]])
+    obj.scale = (0, 0, 0)
+    blender.context.view_layer.update()
+    assert module("tool.seeing").sight(obj, *looking_down(0, 0), exact=True) is None
 
 
 def test_backs_are_not_shown_where_the_view_or_all_materials_say_so(connected, blender, module):
@@ -325,15 +361,95 @@ def test_backs_are_not_shown_where_the_view_or_all_materials_say_so(connected, b
     assert not culls(shading("MATERIAL"), eevee, obj)
 
 
-def test_a_modifier_changes_what_is_seen(connected, blender, module):
+def test_faces_that_are_turned_round_are_seen_so(connected, blender, module):
+    seeing, obj = module("tool.seeing"), add_mesh(TABLE, [[0, 1, 2, 3]])
+    assert seeing.sight(obj, *looking_down(0, 0), exact=True, culled=True) is not None
+    obj.data.flip_normals()
+    obj.data.update()
+    blender.context.view_layer.update()
+    assert seeing.sight(obj, *looking_down(0, 0), exact=True, culled=True) is None
+
+
+def test_modifiers_and_shape_keys_change_what_is_seen(connected, blender, module):
     corner = np.array([r * 40 + c for r in range(39) for c in range(39)])
     obj = add_mesh(POINTS, np.stack([corner, corner + 1, corner + 41, corner + 40], axis=1))
     seeing = module("tool.seeing")
     flat = seeing._shape(obj)
-    obj.modifiers.new("Displace", "DISPLACE")
+    modifier = obj.modifiers.new("Displace", "DISPLACE")
+    modifier.direction, modifier.mid_level, modifier.strength = "Z", 0.0, 0.0
     blender.context.view_layer.update()
     assert seeing._shape(obj) is not flat
+
+    def height():
+        return seeing.sight(obj, *looking_down(1.01, 1.02), exact=True).local[2]
+
+    assert height() == pytest.approx(0, abs=1e-6)
+    modifier.strength = 2.0
+    blender.context.view_layer.update()
+    assert height() == pytest.approx(2)
+    obj.modifiers.clear()
+    obj.shape_key_add(name="Basis")
+    key = obj.shape_key_add(name="up")
+    key.data.foreach_set("co", (POINTS + [0, 0, 1]).astype(np.float32).ravel())
+    key.value = 0.0
+    blender.context.view_layer.update()
+    assert height() == pytest.approx(0, abs=1e-6)
+    key.value = 1.0
+    blender.context.view_layer.update()
+    assert height() == pytest.approx(1)
     blender.data.objects.remove(obj)
     blender.data.meshes.remove(blender.data.meshes["scan"])
     seeing._shape(add_mesh(POINTS, name="other"))
     assert len(seeing._shapes) == 1
+
+
+@pytest.mark.parametrize("how", ["origin", "edit mode", "scale"])
+def test_clicks_go_with_their_vertices(scan, session, how):
+    obj = scan.data.objects["scan"]
+    scan.ops.scanpick.click(vertex=820)
+    pump(session)
+    before = group("Object 1")
+    if how == "origin":
+        scan.ops.object.origin_set(type="ORIGIN_GEOMETRY", center="BOUNDS")
+    elif how == "scale":
+        obj.scale = (2, 2, 2)
+        scan.context.view_layer.update()
+        scan.ops.object.transform_apply(location=True, rotation=True, scale=True)
+        obj.data.scanpick.voxel_size *= 2
+    else:
+        edit_mode()
+        scan.ops.mesh.select_all(action="SELECT")
+        scan.ops.transform.translate(value=(3, 0, 0))
+        object_mode()
+    scan.ops.ed.undo_push(message="Moved")
+    scan.ops.scanpick.predict_again()
+    pump(session)
+    assert group("Object 1") == before
+
+
+def test_answers_wait_while_an_operator_holds_on_to_blenders_data(scan, session):
+    session.held += 1
+    scan.ops.scanpick.click(vertex=820)
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        session.pump()
+    assert not group("Object 1") and session.pending.items
+    session.held -= 1
+    pump(session)
+    assert group("Object 1")
+
+
+def test_a_lock_set_while_the_mask_is_on_its_way_holds(scan, session):
+    scan.ops.scanpick.click(vertex=820)
+    pump(session)
+    before = group("Object 1")
+    scan.ops.scanpick.click(vertex=830)
+    listed(scan).objects[0].locked = True
+    pump(session)
+    assert group("Object 1") == before and "was locked meanwhile" in notice(scan, session)
+
+
+def test_the_operators_of_undo_steps_can_not_be_repeated(scan, session):
+    scan.ops.scanpick.click(vertex=820)
+    pump(session)
+    assert not scan.ops.scanpick.step_click.poll()

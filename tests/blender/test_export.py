@@ -256,6 +256,32 @@ def test_attributes_with_spaces_in_their_names_are_no_reason_to_fail(blender, mo
     assert b"property float Scan_angle\n" in path.read_bytes() and "Scan angle" in scan.data.attributes
 
 
+def test_usd_holds_the_object_and_no_lamp(blender, module, tmp_path):
+    scan = labelled(blender, module, True, {"left": LEFT})
+    blender.context.scene.world = blender.data.worlds.new("World")
+    (path,) = module("export.files").export_objects(scan, tmp_path, "USD")
+    assert b"DomeLight" not in path.read_bytes() and sorted(tmp_path.iterdir()) == [path]
+
+
+def test_glb_holds_the_scene_of_the_object_alone(blender, module, tmp_path):
+    scan = labelled(blender, module, True, {"left": LEFT})
+    blender.data.scenes.new("Another")
+    (path,) = module("export.files").export_objects(scan, tmp_path, "GLB")
+    assert len(glb(path)["scenes"]) == 1
+
+
+def test_pieces_far_from_the_origin_are_where_the_scan_is(blender, module):
+    scan = labelled(blender, module, True, {"left": LEFT})
+    scan.location = (500_000, 5_000_000, 0)
+    scan.rotation_euler = (0, 0, 0.3)
+    blender.context.view_layer.update()
+    blender.ops.scanpick.separate(origin="KEEP")
+    piece = blender.data.objects["left"]
+    local = np.array([vertex.co for vertex in piece.data.vertices])
+    away = np.abs(local[:, None] - POINTS[None]).max(axis=2).min(axis=1)
+    assert away.max() < 1e-6, "the points of the scan, to the bit or nearly"
+
+
 @pytest.mark.parametrize("origin", ["KEEP", "BOTTOM"])
 def test_a_sheared_scan_gives_sheared_objects(blender, module, origin):
     scan = labelled(blender, module, False, {"left": LEFT})

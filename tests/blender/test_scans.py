@@ -81,6 +81,17 @@ def test_a_georeferenced_scan_comes_in_near_the_origin_and_goes_out_where_it_was
     np.testing.assert_allclose(back["positions"] + back["offset"], far_points + [0, 0, 2], atol=2e-3)
 
 
+def test_two_scans_of_one_survey_lie_beside_each_other_as_in_their_files(blender, environment, tmp_path, far_points):
+    for name, points in (("west", far_points), ("east", far_points + [100.0, 0, 0])):
+        blender.ops.scanpick.import_scan(filepath=str(written(tmp_path, points, f"{name}.xyz")))
+    blender.context.view_layer.update()
+    west, east = (blender.data.objects[name] for name in ("west", "east"))
+    assert list(west["scanpick_offset"]) == list(east["scanpick_offset"])
+    np.testing.assert_allclose(
+        positions(east) + np.array(east.location) - positions(west), [[100, 0, 0]] * 500, atol=2e-3
+    )
+
+
 def test_separated_objects_keep_the_offset(blender, environment, tmp_path, far_points):
     blender.ops.scanpick.import_scan(filepath=str(written(tmp_path, far_points, "site.xyz")))
     scan = blender.context.object
