@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 
-from .errors import UserError
+from .errors import TooFarApart, UserError
 from .models.points import TRAINED_VOXEL
-from .scene import TILE, Scene, TileBox
+from .scene import Scene, TileBox
+from .voxel_order import TILE
 
 REGION = 5.0
 """Edge in metres of the square around the clicks that the network sees at first."""
@@ -30,7 +31,7 @@ def box_around(
     """Tiles of the square around clicks (K, 3), scan coordinates, wide enough for each click's surroundings.
 
     step: tiles beyond the square within which it is taken to the scan's end. Raises UserError where there are no
-    points, or too many.
+    points, TooFarApart where there are too many.
     """
     scale = scene.voxel_size / TRAINED_VOXEL
     local = positions[:, :2] - scene.origin[:2]
@@ -46,7 +47,7 @@ def box_around(
     box = scene.filled_out(TileBox(*first.tolist(), *last.tolist()), step)
     voxels = scene.voxels_inside(box)
     if voxels > MAX_CLICKED_VOXELS:
-        raise UserError(
+        raise TooFarApart(
             f"This object's clicks lie {float((high - low).max()):.3g} m apart, with {voxels:,} voxels between; at "
             f"most {MAX_CLICKED_VOXELS:,} fit. Choose larger voxels, or make two objects of it."
         )

@@ -5,6 +5,10 @@ class UserError(Exception):
     """Something the user can mend; its text is one sentence that says what is wrong and what to do."""
 
 
+class TooFarApart(UserError):
+    """An object's clicks lie so far apart that the network cannot look at all between them."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception of Python, numpy, torch or a device means that there was not enough memory."""
     text = str(error)

@@ -22,6 +22,9 @@ from .sparse.layers import fold
 from .timing import Clock
 from .wire.protocol import Click
 
+PLAIN = 2
+"""Bytes by which colours that say nothing differ at the most."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -73,8 +76,15 @@ class Predictor:
     def prepare(
         self, positions: np.ndarray, colors: np.ndarray | None = None, voxel_size: float = TRAINED_VOXEL
     ) -> Scene:
-        """Sort a scan for clicking: positions (N, 3) float metres, colors (N, 3) uint8 or None. Raises UserError."""
-        return Scene(np.asarray(positions), None if colors is None else np.asarray(colors), voxel_size, self._regions)
+        """Sort a scan for clicking: positions (N, 3) float metres, colors (N, 3) uint8 or None. Raises UserError.
+
+        Colours that are all the same count as none, where the default weights leave a choice: as colours they say that
+        everything is like what was clicked.
+        """
+        colors = None if colors is None else np.asarray(colors)
+        if colors is not None and self.weights == "default" and _are_plain(colors):
+            colors = None
+        return Scene(np.asarray(positions), colors, voxel_size, self._regions)
 
     def set_scene(
         self, positions: np.ndarray, colors: np.ndarray | None = None, voxel_size: float = TRAINED_VOXEL
@@ -162,6 +172,11 @@ class Predictor:
             read = read_importance(find_weights(weights))
             self._importance[weights] = {name: value.to(self._torch_device) for name, value in read.items()}
         return Adapting(self._importance[weights], self._adaptation)
+
+
+def _are_plain(colors: np.ndarray) -> bool:
+    """Whether colours (N, 3) uint8 are all the same, or nearly: some exporters paint everything white."""
+    return colors.dtype == np.uint8 and len(colors) > 0 and int(np.ptp(colors, axis=0).max()) <= PLAIN
 
 
 def _check(clicks: Sequence[Click], points: int) -> None:

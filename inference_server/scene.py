@@ -5,32 +5,22 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from .errors import UserError
 from .interpolation import Interpolation
+from .links import Links
 from .minimum_cut import CutGraph
 from .models.points import TRAINED_VOXEL, Points
 from .recent import RecentlyUsed
 from .refinement import surface_graph
 from .sparse.kernel_maps import neighbour_table
 from .sparse.normals import surface_normals
-from .sparse.voxels import unique_rows
+from .voxel_order import TILE, VoxelKeys, cells_of, in_order
 
-TILE = 16
-"""Edge of a tile in voxels, in x and y; regions are made of whole tiles with all that lies above and below."""
-_TILE_BITS = TILE.bit_length() - 1
 REGION_BYTES = 256_000_000
 """Memory for the regions that are kept, of all scans of a predictor together."""
 _MAP_BYTES = 560
 """Memory of a voxel in the kernel maps of a U-Net, all levels together, and in the surface graph, about."""
-_PART = 1_000_000
-"""Points that are looked at together while a scan is sorted, so that nothing of its whole size is made in between."""
-FEWEST_NEIGHBOURS = 4
-"""Of 26; a dense surface has about 8. With fewer, parts of a mask are connected over coarser cells."""
-COARSEST = 8
-_MAX_CELLS = 2**62
 
 
 @dataclass(frozen=True)
@@ -101,15 +91,15 @@ class Scene:
         self.origin = np.floor(low / tile) * tile
         self.origin -= (self.origin > low) * tile  # by rounding
         """(3,) float64: what was taken off the positions, a whole number of tiles."""
-        keys = _VoxelKeys(self.origin, high, voxel_size)
+        keys = VoxelKeys(self.origin, high, voxel_size)
         self.order, self.starts, voxel_keys = keys.sort(positions)
         """order: (N,) int32 or int64, the given index of each point in voxel order; starts: (V + 1,) of the same type,
         the first point of each voxel."""
         self.tiles, self.tile_starts = keys.tiles(voxel_keys)
         """tiles: (T, 2) int32 coordinates, x before y; tile_starts: (T + 1,) the first voxel of each tile."""
         del voxel_keys
-        self.points = _in_order(positions, self.order, self.origin)
-        self.colors = None if colors is None else _in_order(colors, self.order)
+        self.points = in_order(positions, self.order, self.origin)
+        self.colors = None if colors is None else in_order(colors, self.order)
         self._regions = RegionCache() if regions is None else regions
 
     def __len__(self) -> int:
@@ -124,7 +114,7 @@ class Scene:
     @property
     def cells(self) -> np.ndarray:
         """(V, 3) int32 voxel coordinates, worked out anew."""
-        return _cells(self.points[self.starts[:-1]], self.voxel_size)
+        return cells_of(self.points[self.starts[:-1]], self.voxel_size)
 
     @property
     def tile_size(self) -> float:
@@ -193,7 +183,7 @@ class Region:
         self.voxels = np.concatenate([np.arange(*run, dtype=np.int32) for run in runs])
         self.indices = np.concatenate([scene.order[part] for part in slices])
         xyz = np.concatenate([scene.points[part] for part in slices])
-        cells = _cells(xyz[first], scene.voxel_size)
+        cells = cells_of(xyz[first], scene.voxel_size)
         middle = np.array([(box.x0 + box.x1) // 2 * TILE, (box.y0 + box.y1) // 2 * TILE, cells[:, 2].min()])
         self.frame = scene.origin + middle * scene.voxel_size
         self.scale = TRAINED_VOXEL / scene.voxel_size
@@ -206,7 +196,7 @@ class Region:
         mean = np.clip(mean, low + 1e-4, low + TRAINED_VOXEL - 1e-4).astype(np.float32)
         self.points = Points(torch.from_numpy(mean).to(device))
         self._table = neighbour_table(torch.from_numpy(np.pad(cells, ((0, 0), (1, 0)))), 3)
-        self._links = _links(torch.from_numpy(cells), self._table)
+        self._links = Links(torch.from_numpy(cells), self._table)
         self.rgb = colours = None
         if scene.colors is not None:
             colours = np.concatenate([scene.colors[part] for part in slices]).astype(np.float32) / 255
@@ -272,20 +262,12 @@ class Region:
     def connected(self, mask: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         """The parts of a voxel mask (V,) bool that touch one of the places `at` (K, 3) in the region's frame.
 
-        Parts are connected over the 26-neighbourhood, of cells as coarse as the scan is sparse; a part touches a place
-        within two of them. Where none does, the mask stays as it is.
+        A part touches a place within two of the cells that parts are connected over (links.py). Where none does, the
+        mask stays as it is.
         """
-        links = self._links
-        on = torch.zeros(len(links.table), dtype=torch.bool)
-        on[links.cell_of[mask.cpu()]] = True
-        rows = on.nonzero().squeeze(1)
-        before = links.table[rows, :13].to(torch.int64)
-        linked = torch.cat([on, on.new_zeros(1)])[before]
-        edges = (rows.unsqueeze(1).expand_as(before)[linked].numpy(), before[linked].numpy())
-        graph = coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(len(on), len(on)))
-        part = torch.from_numpy(connected_components(graph, directed=False)[1])
-        part = part[links.cell_of].to(mask.device)
-        reach = 2.2 * TRAINED_VOXEL * links.factor
+        part, width = self._links.parts(mask.cpu())
+        part = part.to(mask.device)
+        reach = 2.2 * TRAINED_VOXEL * width
         near = torch.zeros_like(mask)
         for place in at:
             near |= (self.points.xyz - place).square().sum(1) < reach**2
@@ -295,101 +277,6 @@ class Region:
     def locate(self, positions: np.ndarray) -> torch.Tensor:
         """Scan coordinates (K, 3) float64 metres in the region's frame and scale, float32."""
         return torch.from_numpy(((positions - self.frame) * self.scale).astype(np.float32)).to(self.points.xyz.device)
-
-
-@dataclass(frozen=True)
-class _Links:
-    """What parts of a mask are connected over: cells of `factor` voxels, the cell (V,) of each voxel, and the 27
-    neighbours (C, 27) of each cell."""
-
-    factor: int
-    cell_of: torch.Tensor
-    table: torch.Tensor
-
-
-def _links(cells: torch.Tensor, table: torch.Tensor) -> _Links:
-    """The finest cells at which most have FEWEST_NEIGHBOURS: voxels (V, 3) themselves where a scan is dense.
-
-    Far from a laser scanner points lie farther apart than voxels are wide, and every voxel is on its own.
-    """
-    factor, cell_of = 1, torch.arange(len(cells))
-    while int(((table < len(table)).sum(1) - 1).median()) < FEWEST_NEIGHBOURS and factor < COARSEST:
-        factor *= 2
-        coarse = torch.div(cells, factor, rounding_mode="floor")
-        rows, cell_of, _ = unique_rows(torch.nn.functional.pad(coarse.to(torch.int64), (1, 0)))
-        table = neighbour_table(rows.to(torch.int32), 3)
-    return _Links(factor, cell_of, table)
-
-
-class _VoxelKeys:
-    """One number for each voxel of a scan, in the order of tiles and then of voxels inside a tile."""
-
-    def __init__(self, origin: np.ndarray, high: np.ndarray, voxel_size: float):
-        self._origin, self._voxel_size = origin, voxel_size
-        extent = _cells((high - origin).astype(np.float32), voxel_size).astype(np.int64) + 1
-        tiles = -(-extent[:2] // TILE)
-        self._tiles, self._height = int(tiles[1]), int(extent[2])
-        self._count = int(tiles[0]) * int(tiles[1]) * TILE * TILE * self._height
-        if self._count >= _MAX_CELLS:
-            raise UserError("The scan is too large for this voxel size; choose larger voxels or check its units.")
-
-    def sort(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Stable order of the points, (V + 1,) where each voxel begins in it, and the voxels' keys."""
-        points = len(positions)
-        bits = points.bit_length()
-        packed = self._count.bit_length() + bits < 64
-        keys = np.empty(points, np.int64)
-        for start in range(0, points, _PART):
-            part = self._of(positions[start : start + _PART])
-            keys[start : start + _PART] = part << bits | np.arange(start, start + len(part)) if packed else part
-        order = np.empty(points, np.int32 if points < 2**31 else np.int64)
-        if packed:
-            # key and index in one number: sorted in place, several times faster than argsort
-            keys.sort()
-            np.bitwise_and(keys, (1 << bits) - 1, out=order, casting="unsafe")
-            keys >>= bits
-        else:
-            order[:] = np.argsort(keys, kind="stable")
-            keys = keys[order]
-        starts = np.append(_changes(keys), points).astype(order.dtype)
-        return order, starts, keys[starts[:-1]]
-
-    def tiles(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Tile coordinates (T, 2) int32 of sorted voxels, whose keys are used up; (T + 1,) where each tile begins."""
-        keys //= TILE * TILE * self._height
-        first = _changes(keys)
-        tile = keys[first]
-        coordinates = np.stack([tile // self._tiles, tile % self._tiles], 1).astype(np.int32)
-        return coordinates, np.append(first, len(keys))
-
-    def _of(self, positions: np.ndarray) -> np.ndarray:
-        x, y, z = _cells((positions - self._origin).astype(np.float32), self._voxel_size).astype(np.int64).T
-        # no coordinate is negative, and a tile is 2^4 voxels wide
-        key = (x >> _TILE_BITS) * self._tiles + (y >> _TILE_BITS)
-        key = key << 2 * _TILE_BITS | (x & TILE - 1) << _TILE_BITS | y & TILE - 1
-        return key * self._height + z
-
-
-def _cells(points: np.ndarray, voxel_size: float) -> np.ndarray:
-    """Voxel coordinates int32 of float32 points from which the origin was taken off."""
-    return np.floor(points / np.float32(voxel_size)).astype(np.int32)
-
-
-def _changes(values: np.ndarray) -> np.ndarray:
-    """Where each run of equal values begins."""
-    new = np.empty(len(values), bool)
-    new[0] = True
-    np.not_equal(values[1:], values[:-1], out=new[1:])
-    return np.flatnonzero(new)
-
-
-def _in_order(values: np.ndarray, order: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
-    """values[order] (N, 3), the origin taken off and in float32 where one is given."""
-    out = np.empty(values.shape, values.dtype if origin is None else np.float32)
-    for start in range(0, len(order), _PART):
-        part = values[order[start : start + _PART]]
-        out[start : start + _PART] = part if origin is None else part - origin
-    return out
 
 
 def _check(positions: np.ndarray, colors: np.ndarray | None, voxel_size: float) -> tuple[np.ndarray, np.ndarray]:

@@ -57,11 +57,14 @@ def read_labels(folder: Path, scene: str) -> Labels:
             json.loads(_existing(folder, (f"{scene}{SEGMENTS}",)).read_text(encoding="utf-8"))["segIndices"], np.int64
         )
         found = _existing(folder, tuple(scene + ending for ending in AGGREGATIONS))
+        content = json.loads(found.read_text(encoding="utf-8"))
+        if not str(content.get("segmentsFile", SEGMENTS)).endswith(SEGMENTS):
+            raise UserError(f"{found.name} is of another mesh than {scene}{MESH}: copy {scene}{AGGREGATIONS[0]}.")
         groups = [
             (int(group["objectId"]), str(group["label"]), np.array(group["segments"], np.int64), group.get("color"))
-            for group in json.loads(found.read_text(encoding="utf-8"))["segGroups"]
+            for group in content["segGroups"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"The annotation of {scene} is damaged ({error!r}): copy it again.") from error
     table = _label_table(folder)
     instance = np.full(len(segments), -1, np.int32)

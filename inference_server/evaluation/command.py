@@ -119,6 +119,10 @@ def command(
     if json_file:
         write_json(json_file, summary)
     print_summary(console, summary)
+    for result in results:
+        if result.ended:
+            what = f"{result.scene}, object {result.object}: no click after the {len(result.clicks)}th"
+            console.print(f"{what}. {result.ended}", highlight=False, markup=False)
     if missing := class_list.missing(result.class_name for result in results):
         console.print(f"No object has these classes of the list: {', '.join(missing)}", highlight=False, markup=False)
     if out:

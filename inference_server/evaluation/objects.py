@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from inference_server.data.scans import Scan
-from inference_server.errors import UserError
+from inference_server.errors import TooFarApart, UserError
 from inference_server.predictor import Prediction
 from inference_server.simulation import ClickSimulator
 from inference_server.wire.clicks import NEAR, in_steps
@@ -34,9 +34,10 @@ class Method(Protocol):
 class ObjectResult:
     """One object's clicks and what came of them; lists have one entry per click that was given.
 
-    ious are padded with the last value where no error was left. confidences: mean probability on the mask.
-    overlaps: for each click, IoU by instance id with every object met (see MATCHABLE), its own included.
-    seconds: wall time of `predict`. mask: (N,) bool after the last click, of the points that were evaluated.
+    ious are padded with the last value where no error was left, or where no further click could be looked at (`ended`
+    says why). confidences: mean probability on the mask. overlaps: for each click, IoU by instance id with every object
+    met (see MATCHABLE), its own included. seconds: wall time of `predict`. mask: (N,) bool after the last click, of the
+    points that were evaluated.
     """
 
     scene: str
@@ -48,6 +49,7 @@ class ObjectResult:
     overlaps: list[dict[int, float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     clicks: list[Click] = field(default_factory=list)
+    ended: str = ""
     mask: np.ndarray | None = None
 
 
@@ -124,7 +126,14 @@ class SceneTrial:
             result.clicks.append(click)
             start = time.perf_counter()
             steps = ([click] for click in result.clicks)
-            prediction = self._method.predict(in_steps(steps, others, NEAR * self._voxel_size))
+            try:
+                prediction = self._method.predict(in_steps(steps, others, NEAR * self._voxel_size))
+            except TooFarApart as error:
+                if not result.ious:
+                    raise
+                result.clicks.pop()
+                result.ended = str(error)
+                break
             result.seconds.append(time.perf_counter() - start)
             mask = np.asarray(prediction.mask, bool)
             if self._cube_override:
@@ -158,10 +167,10 @@ def crop_around(scan: Scan, identity: int, edge: float) -> Scan:
 
 
 def override_cubes(mask: np.ndarray, positions: np.ndarray, clicks: Sequence[Click], half_edge: float) -> np.ndarray:
-    """The mask with every point in a click's axis-aligned cube set to its label, later clicks winning."""
+    """The mask with every point in a click's axis-aligned cube set to its label, negative clicks winning."""
     mask = mask.copy()
-    for click in clicks:
-        mask[(np.abs(positions - np.float32(click.position)) <= half_edge).all(1)] = click.positive
+    for click in sorted(clicks, key=lambda click: not click.positive):
+        mask[(np.abs(positions - np.float32(click.position)) < half_edge).all(1)] = click.positive
     return mask
 
 

@@ -81,6 +81,13 @@ def test_scannet_files_that_do_not_belong_together_are_refused(scannet_root):
     segments.write_text("{")
     with pytest.raises(UserError, match="annotation of scene0000_00 is damaged"):
         scannet.read(folder)
+    aggregation = folder / "scene0000_00.aggregation.json"
+    other_mesh = {**json.loads(aggregation.read_text()), "segmentsFile": "scannet.scene0000_00_vh_clean.segs.json"}
+    (folder / "scene0000_00_vh_clean.aggregation.json").write_text(json.dumps(other_mesh))
+    segments.write_text(json.dumps({"segIndices": [7, 7, 9, 9, 12]}))
+    aggregation.unlink()
+    with pytest.raises(UserError, match="is of another mesh"):
+        scannet.read(folder)
     segments.unlink()
     with pytest.raises(UserError, match="lacks scene0000_00_vh_clean_2.0.010000.segs.json"):
         scannet.read(folder)

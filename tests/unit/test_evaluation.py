@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from inference_server.__main__ import app
 from inference_server.data.scans import Scan, read_scan, write_ply
-from inference_server.errors import UserError
+from inference_server.errors import TooFarApart, UserError
 from inference_server.evaluation.classes import ClassList, read_classes
 from inference_server.evaluation.objects import (
     ObjectResult,
@@ -72,6 +72,18 @@ def test_where_no_error_is_left_the_iou_carries_over():
     assert result.clicks[0] == Click((2.0, 0.0, 0.0), True, 2)
 
 
+def test_an_object_whose_clicks_get_too_far_apart_keeps_its_last_iou():
+    class Near(Balls):
+        def predict(self, clicks):
+            if len(clicks) > 2:
+                raise TooFarApart("This object's clicks lie too far apart.")
+            return super().predict(clicks)
+
+    result = SceneTrial(Near(0.5), line_scan(0, 0, 0, 0, 0, 0), 0.05).run(0, 5)
+    assert result.ious == pytest.approx([1 / 6, 2 / 6, 2 / 6, 2 / 6, 2 / 6])
+    assert len(result.clicks) == 2 and result.ended == "This object's clicks lie too far apart."
+
+
 def test_unlabelled_points_are_background():
     scan = line_scan(-1, -1, 0, 0, -1, -1)
     assert SceneTrial(Balls(99), scan, 0.05).run(0, 1).ious == [2 / 6]
@@ -118,6 +130,9 @@ def test_cubes_of_clicks_are_overridden_only_when_asked():
     clicks = [Click((0.0, 0.0, 0.0), True), Click((0.1, 0.0, 0.0), False)]
     np.testing.assert_array_equal(override_cubes(mask, positions, clicks, 0.0501), [True, True, False])
     np.testing.assert_array_equal(mask, [False, False, True])
+    on_one = [Click((0.0, 0.0, 0.0), False), Click((0.01, 0.0, 0.0), True)]
+    overridden = override_cubes(mask, positions, on_one, 0.05)
+    assert not overridden[0], "as in the released code a negative cube wins, whichever came first"
 
 
 def test_overlaps_with_every_object_met():

@@ -211,3 +211,15 @@ def test_the_gpu_answers_as_the_cpu(unet_weights):
         predictor.set_scene(positions, colors)
         answers.append(predictor.predict([click(positions, 100)]).probabilities.astype(int))
     assert np.abs(answers[0] - answers[1]).max() <= 2
+
+
+def test_colours_that_are_all_the_same_are_answered_as_none():
+    positions, colors = plane()
+    clicks = [click(positions, 0)]
+    predictor = Predictor(device="cpu")
+    predictor.set_scene(positions, None)
+    expected = predictor.predict(clicks).probabilities
+    predictor.set_scene(positions, colors)
+    assert (predictor.predict(clicks).probabilities == expected).all()
+    predictor.set_scene(positions, np.random.default_rng(0).integers(0, 255, colors.shape, np.uint8))
+    assert (predictor.predict(clicks).probabilities != expected).any()

@@ -10,7 +10,8 @@ import torch
 
 from inference_server.errors import UserError
 from inference_server.models.points import nearest
-from inference_server.scene import TILE, RegionCache, Scene, TileBox
+from inference_server.scene import RegionCache, Scene, TileBox
+from inference_server.voxel_order import TILE
 
 CPU = torch.device("cpu")
 
@@ -210,7 +211,7 @@ points = 6_000_000
 rng = np.random.default_rng(0)
 positions = (rng.random((points, 3), np.float32) * np.array([30, 30, 3], np.float32)).astype(np.float32)
 colors = np.zeros((points, 3), np.uint8)
-colors += 1
+colors[::2] = 9
 Scene(positions[:9000], colors[:9000])
 before = memory("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")
@@ -246,3 +247,16 @@ def test_where_points_lie_farther_apart_than_voxels_parts_hold_together_over_coa
     left = torch.from_numpy(scene.points[scene.starts[:-1], 0] + scene.origin[0] < 3)
     kept = region.connected(torch.ones(len(left), dtype=torch.bool), region.locate(np.array([[0.9, 0.9, 0.0]])))
     assert torch.equal(kept, left)
+
+
+def test_a_sparse_wall_holds_together_beside_dense_things():
+    """A wall of 2 m with a point every 15 cm, where most of the voxels are those of a dense box beside it."""
+    rng = np.random.default_rng(0)
+    x, z = np.meshgrid(np.arange(0, 2, 0.15), np.arange(0, 2, 0.15))
+    wall = np.column_stack([x.ravel(), np.zeros(x.size), z.ravel()])
+    box = np.column_stack([rng.uniform(0, 2, (20_000, 2)) + [0, 1], np.zeros(20_000)])
+    scene = Scene(np.concatenate([wall, box]).astype(np.float32), None, 0.05)
+    region = scene.region(whole(scene), CPU)
+    mask = torch.from_numpy(scene.points[scene.starts[:-1], 1] + scene.origin[1] < 0.5)
+    assert mask.sum() < len(mask) / 5
+    assert torch.equal(region.connected(mask, region.locate(np.array([[0.9, 0.0, 0.9]]))), mask)
