@@ -154,6 +154,11 @@ class Session:
             scene, f"{data_uid}/{number}", clicks, voxel_size=voxel_size, options=options, probabilities=True
         )
 
+    def upload_waits(self, pending: Pending) -> str:
+        """Why the server does not take a press's scan now, as a sentence; "" where it does."""
+        client = self.connection.client
+        return client.upload_waits(pending.scene) if client is not None and client is self._client_of_keys else ""
+
     def _scene_key(self, obj: bpy.types.Object, scan: scans.Scan) -> str:
         if self._client_of_keys is not self.connection.client:
             self._client_of_keys = self.connection.client

@@ -153,6 +153,8 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
             row = layout.row(align=True)
             row.label(text=self._waiting_text(waiting), icon="SORTTIME")
             row.operator("scanpick.cancel_pending", text="", icon="X")
+            if waits := session.upload_waits(waiting[0]):
+                draw_sentence(layout, context, waits, "INFO")
         notice = session.notice_of(obj.data.session_uid)
         connection = session.connection
         if connection.trouble and (waiting or notice is None):

@@ -133,6 +133,10 @@ class Client:
         """0..1, 1 = the server has it. Raises KeyError for a scene that was dropped."""
         return self._uploads.find(scene).fraction
 
+    def upload_waits(self, scene: str) -> str:
+        """Why the server does not take a scene now, as a sentence; "" where it does. Raises KeyError."""
+        return self._uploads.find(scene).waits
+
     def predict(
         self,
         scene: str,
@@ -307,7 +311,7 @@ class Client:
             return
         args = Arguments(message.args)
         if args.flag("ready"):
-            upload.stage = Stage.READY
+            upload.stage, upload.waits = Stage.READY, ""
         elif upload.stage is Stage.ASKED:
             upload.begin(args.integer("next", high=upload.chunks))
         else:
@@ -334,10 +338,11 @@ class Client:
                 self._fail(request, code, sentence)
 
     def _on_upload_error(self, upload: Upload, code: ErrorCode, sentence: str) -> None:
-        upload.forget()
         if code is ErrorCode.BUSY:
-            upload.retry_at = time.monotonic() + RETRY_BUSY
-        elif code is not ErrorCode.UNKNOWN_SCENE:
+            upload.wait(RETRY_BUSY, sentence)
+            return
+        upload.forget()
+        if code is not ErrorCode.UNKNOWN_SCENE:
             upload.fail(code, sentence)
             self._events.extend(RequestFailed(0, "", key, code, sentence) for key in upload.keys)
 

@@ -1,5 +1,6 @@
 """A scene on the client's side: its arrays, its hash, and how much of it the server has."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from enum import Enum
@@ -43,6 +44,8 @@ class Upload:
         self.retry_at = 0.0
         self.wanted = True
         self.failure: tuple[ErrorCode, str] | None = None
+        self.waits = ""
+        """Why the server does not take it now; it is asked again by itself."""
         self._hasher = SceneHasher(len(positions), colors is not None, threads)
         self._sent = 0
         self._received = 0
@@ -74,6 +77,7 @@ class Upload:
     def begin(self, next_chunk: int) -> None:
         """The server wants the scene from this chunk on."""
         self.stage = Stage.UPLOADING
+        self.waits = ""
         self._sent = self._received = next_chunk
 
     def acknowledge(self, next_chunk: int) -> None:
@@ -94,7 +98,12 @@ class Upload:
         if self.stage is not Stage.HASHING:
             self.stage = Stage.UNASKED
             self.failure = None
-            self.retry_at = 0.0
+            self.retry_at, self.waits = 0.0, ""
+
+    def wait(self, seconds: float, why: str) -> None:
+        """The server has no room now; ask it again later."""
+        self.forget()
+        self.retry_at, self.waits = time.monotonic() + seconds, why
 
     def fail(self, code: ErrorCode, sentence: str) -> None:
         self.stage = Stage.FAILED

@@ -242,6 +242,27 @@ class TestScenes:
             assert (answer.mask == sphere(scans[1], CLICKS)[0]).all()
             assert (slow.wait(request, 30).mask == sphere(scans[0], CLICKS)[0]).all()
 
+    def test_a_scan_that_waits_for_room_says_so_and_comes_in_by_itself(self):
+        scans = [a_scan(60, seed=seed) for seed in (71, 72)]
+        with (
+            server(memory=100 * 48) as process,
+            connected(process.address) as first,
+            connected(process.address) as second,
+        ):
+            there = first.put_scene(scans[0])
+            while first.upload_progress(there) < 1:
+                first.poll(10)
+            scene = second.put_scene(scans[1])
+            until = time.monotonic() + 10
+            while not (said := second.upload_waits(scene)):
+                assert time.monotonic() < until
+                second.poll(10)
+            assert said == "The server's memory is full of scans in use; this one waits."
+            while second.upload_progress(scene) < 1:
+                assert time.monotonic() < until
+                second.poll(10)
+            assert second.upload_waits(scene) == ""
+
     def test_no_scene_goes_for_one_that_finds_no_place_all_the_same(self):
         store = SceneStore(Settings(memory=100 * 48, scene_pause=0))
         try:
