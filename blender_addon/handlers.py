@@ -9,7 +9,7 @@ from . import preferences
 from .overlay import draw
 from .scan import masks
 from .scan.geometry import SCAN_TYPES, Geometry
-from .session import edits, journal, watch
+from .session import journal, object_list, watch
 from .session.session import redraw, session
 from .tool import click_tool, seeing
 
@@ -39,7 +39,7 @@ def synchronise() -> None:
             names = journal.group_names_at(geometry.data, journal.revision(geometry))
             if names is not None:
                 masks.match_names(geometry.obj, names, journal.names_ever(geometry.data))
-        edits.refresh_list(geometry)
+        object_list.refresh(geometry)
     redraw()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from ..scan import masks, vertex_set
 from ..scan.geometry import IMPORTED, INSTANCE, LABEL_NAMES, SEMANTIC, Geometry
 from ..scan.steps import Steps
-from ..session import application, edits, journal, watch
+from ..session import application, edits, journal, object_list, watch
 from ..session.session import session
 from ..session.state import ScanState, fitting_name, free_name
 from .labels import LARGEST_KEPT, LabelError, Labels, whole_numbers
@@ -124,8 +124,8 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
         geometry.write_int(SEMANTIC, labels.semantic, np.arange(geometry.count), masks.NONE)
     journal.write(geometry, changes)
     geometry.changed()
-    edits.refresh_list(geometry, after)
-    edits.activate(geometry, numbers[next(iter(members))])
+    object_list.refresh(geometry, after)
+    object_list.activate(geometry, numbers[next(iter(members))])
     session.groups_read[geometry.data.session_uid] = watch.version(geometry.data.session_uid)
     return kept
 

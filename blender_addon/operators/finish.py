@@ -9,9 +9,10 @@ from bpy.props import FloatProperty, IntProperty
 from ..scan import neighbours
 from ..scan.geometry import Geometry, selected_vertices
 from ..scan.neighbours import Neighbours
-from ..session import edits, finishing, journal, starts
+from ..session import finishing, journal, starts
 from ..session.application import ApplicationError
 from ..session.finishing import Work
+from ..session.pins import pins_of
 from ..session.session import redraw, session
 from ..session.state import ObjectState
 from .click import target
@@ -75,7 +76,7 @@ class SCANPICK_OT_keep_connected(_Finish, bpy.types.Operator):
     bl_label = "Keep Clicked Parts"
 
     def finish(self, around: Neighbours, mask: np.ndarray, known: ObjectState) -> np.ndarray:
-        places = np.flatnonzero(edits.pins_of(starts.clicks_only(known), len(mask)) > 0)
+        places = np.flatnonzero(pins_of(starts.clicks_only(known), len(mask)) > 0)
         return neighbours.connected_to(around, mask, places)
 
 

@@ -8,7 +8,7 @@ from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_
 from ..overlay import settings
 from ..scan import masks
 from ..scan.geometry import INSTANCE, SCAN_TYPES, Geometry, position_of
-from ..session import edits, journal
+from ..session import edits, journal, object_list
 from ..session.session import ClickError, redraw, session
 from ..tool import hover, seeing
 from .click import press, target
@@ -153,7 +153,7 @@ class SCANPICK_OT_choose(bpy.types.Operator):
         if known is None:
             self.report({"INFO"}, "There is no object under the cursor")
             return {"CANCELLED"}
-        edits.activate(geometry, number)
+        object_list.activate(geometry, number)
         self.report({"INFO"}, f"Clicks now belong to “{known.name}”")
         redraw()
         return {"FINISHED"}
@@ -179,7 +179,7 @@ class SCANPICK_OT_next_object(OnChosenObject, bpy.types.Operator):
             return fail(self, geometry.data, "A mask is still on its way: wait for it, or take the click back.")
         if self.accept and not known.locked:
             edits.change(geometry, known.number, {"locked": True})
-        edits.choose_none(geometry)
+        object_list.choose_none(geometry)
         self.report({"INFO"}, f"“{known.name}” is {'accepted' if self.accept else 'left'}: click on the next object")
         redraw()
         return {"FINISHED"}
@@ -203,7 +203,7 @@ class SCANPICK_OT_object_unlock(bpy.types.Operator):
         if known is None:
             return {"CANCELLED"}
         edits.change(geometry, known.number, {"locked": False})
-        edits.activate(geometry, known.number)
+        object_list.activate(geometry, known.number)
         session.notice(geometry.data.session_uid, "INFO", f"“{known.name}” is unlocked and chosen")
         return {"FINISHED"}
 

@@ -7,7 +7,7 @@ import gpu
 import numpy as np
 
 from ..scan.geometry import SCAN_TYPES, Geometry
-from ..session import edits, journal, watch
+from ..session import journal, object_list, watch
 from ..session.session import session
 from ..tool.seeing import view_of
 from . import markers, settings, shader
@@ -184,7 +184,7 @@ def _draw_pixels() -> None:
 
 def register() -> None:
     settings.register()
-    edits.instance_listeners.append(_labels_changed)
+    object_list.instance_listeners.append(_labels_changed)
     if not bpy.app.background:
         add = bpy.types.SpaceView3D.draw_handler_add
         _handles.append(add(_guarded, (_draw_view,), "WINDOW", "POST_VIEW"))
@@ -195,7 +195,7 @@ def unregister() -> None:
     for handle in _handles:
         bpy.types.SpaceView3D.draw_handler_remove(handle, "WINDOW")
     _handles.clear()
-    edits.instance_listeners.remove(_labels_changed)
+    object_list.instance_listeners.remove(_labels_changed)
     forget_all()
     shader.release()
     settings.unregister()

@@ -11,7 +11,7 @@ from gpu_extras.batch import batch_for_shader
 from mathutils import Vector
 
 from ..scan.geometry import SCAN_TYPES, position_of
-from ..session import edits
+from ..session import object_list
 from ..session.session import Session
 from ..session.state import Place, Press
 from ..tool import hover
@@ -137,7 +137,7 @@ def _places(obj: bpy.types.Object, press: Press) -> list[Place]:
 
 def _presses(obj: bpy.types.Object) -> tuple[Press, ...]:
     """Clicks of the chosen object."""
-    item, state = obj.data.scanpick.active_item(), edits.shown_state(obj.data.session_uid)
+    item, state = obj.data.scanpick.active_item(), object_list.shown_state(obj.data.session_uid)
     known = state.get(item.number) if item is not None and state is not None else None
     return known.presses if known is not None else ()
 

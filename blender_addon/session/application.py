@@ -10,7 +10,8 @@ from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry, coordinates, hidden_vertices
 from ..scan.scan import Scan, unchanged
 from ..scan.steps import Steps
-from . import edits, journal, watch
+from . import edits, journal, object_list, watch
+from .pins import pins_of
 from .state import ObjectState, ScanState
 from .undo import Step, push
 
@@ -247,13 +248,13 @@ def write_noticed(geometry: Geometry, noticed: Noticed) -> None:
     masks.apply(geometry, _taken(on_record, noticed, state), on_record, after)
     journal.write(geometry, noticed.changes)
     geometry.changed()
-    edits.refresh_list(geometry, after)
+    object_list.refresh(geometry, after)
 
 
 def _obeyed(inside: np.ndarray, known: ObjectState, predicted: np.ndarray | None) -> np.ndarray:
     """What the server said, with the artist's own vertices as the artist had them."""
     wanted = inside.copy() if predicted is None else predicted.copy()
-    pins = edits.pins_of(known, len(wanted))
+    pins = pins_of(known, len(wanted))
     wanted[pins > 0] = True
     wanted[pins < 0] = False
     return wanted
@@ -313,9 +314,9 @@ def _write(geometry: Geometry, plan: _Plan, changes: list[journal.Change]) -> No
         masks.apply(geometry, plan.differences, plan.on_record, plan.after)
         journal.write(geometry, changes)
         geometry.changed()
-        edits.refresh_list(geometry, plan.after)
+        object_list.refresh(geometry, plan.after)
         if any(kind == "create" for kind, _, _ in changes):
-            edits.activate(geometry, plan.number)
+            object_list.activate(geometry, plan.number)
 
 
 def _all_members(geometry: Geometry, state: ScanState) -> dict[str, np.ndarray] | None:

@@ -1,10 +1,10 @@
-"""Changes of the objects that need no network: create, rename, lock, delete, merge, and the list that shows them.
+"""Changes of the objects that need no network: create, rename, lock, delete, merge.
 
 Each function writes to the journal and the masks and leaves the undo step to its caller, since an operator's own step
 and a click's step are pushed differently.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bpy
@@ -12,8 +12,8 @@ import numpy as np
 
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
-from . import journal, watch
-from .state import HandEdit, ObjectState, Press, ScanState, Start, fitting_name, free_name
+from . import journal, object_list, watch
+from .state import ObjectState, Press, ScanState, fitting_name, free_name
 
 PALETTE = (
     (0.90, 0.35, 0.10),
@@ -29,13 +29,6 @@ PALETTE = (
 )
 
 _NOTHING = np.empty(0, dtype=np.int64)
-
-_syncing = False
-
-_shown: dict[int, ScanState] = {}
-
-instance_listeners: list[Callable[[int, np.ndarray], None]] = []
-"""Called with a mesh's session id and its `instance` values whenever these may have changed."""
 
 
 def palette_color(number: int) -> tuple[float, float, float]:
@@ -63,7 +56,8 @@ def object_of(data: bpy.types.ID) -> bpy.types.Object | None:
 
 def list_item_changed(item: bpy.types.PropertyGroup, field: str) -> None:
     """The artist edited a row of the list: append it to the journal. Blender pushes the undo step of its own edit."""
-    if not _syncing:  # `watch.own` has Blender bring everything up to date, too slow for every field of a long list
+    # `watch.own` has Blender bring everything up to date: too slow for every field of a long list
+    if not object_list.is_syncing():
         _write_row(item, field)
 
 
@@ -83,7 +77,7 @@ def _write_row(item: bpy.types.PropertyGroup, field: str) -> None:
         value = round(value, 4)
     if field == "name":
         rename(geometry, known, value)
-        refresh_list(geometry)
+        object_list.refresh(geometry)
     else:
         change(geometry, item.number, {field: value})
 
@@ -93,7 +87,7 @@ def change(geometry: Geometry, number: int, fields: dict[str, Any]) -> None:
     """Set fields of an object (visible, locked, color) in the journal and the list."""
     journal.write(geometry, [("set", number, fields)])
     geometry.changed()
-    refresh_list(geometry)
+    object_list.refresh(geometry)
 
 
 @watch.own
@@ -112,7 +106,7 @@ def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
 @watch.own
 def scan_setting_changed(scan: bpy.types.PropertyGroup, field: str) -> None:
     """The artist moved the voxel slider or one of the switches."""
-    obj = None if _syncing else object_of(scan.id_data)
+    obj = None if object_list.is_syncing() else object_of(scan.id_data)
     if obj is None:
         return
     geometry = Geometry(obj)
@@ -124,7 +118,7 @@ def scan_setting_changed(scan: bpy.types.PropertyGroup, field: str) -> None:
         journal.write(geometry, [("scan", -1, {field: round(value, 6) if field == "voxel_size" else value})])
         geometry.changed()
         if parted:
-            refresh_list(geometry)
+            object_list.refresh(geometry)
 
 
 def _part(geometry: Geometry) -> None:
@@ -141,97 +135,14 @@ def _part(geometry: Geometry) -> None:
     masks.apply(geometry, lost, before, after)
 
 
-def refresh_list(geometry: Geometry, instance: np.ndarray | None = None) -> None:
-    """Bring the list in line with the journal, touching only rows that differ.
-
-    Args:
-        instance: int32 (N,) where the caller has it at hand; counts are then taken from it, else read.
-    """
-    global _syncing
-    state = journal.state(geometry)
-    if instance is None:
-        instance = masks.read_instance(geometry)
-    owned = instance[instance >= 0]
-    counts = np.bincount(owned) if owned.size else np.zeros(1, dtype=np.int64)
-    scan = geometry.data.scanpick
-    active = scan.active_item()
-    active_number = active.number if active is not None else -1
-    none_chosen = active is None and len(scan.objects) > 0  # the next click starts a new object
-    _syncing = True
-    try:
-        while len(scan.objects) > len(state.objects):
-            scan.objects.remove(len(scan.objects) - 1)
-        while len(scan.objects) < len(state.objects):
-            scan.objects.add()
-        for item, known in zip(scan.objects, state.objects, strict=True):
-            _set(item, "number", known.number)
-            _set(item, "name", known.name)
-            _set(item, "visible", known.visible)
-            _set(item, "locked", known.locked)
-            if abs(item.threshold - known.threshold) > 1e-6:
-                item.threshold = known.threshold
-            if max(abs(a - b) for a, b in zip(item.color, known.color, strict=True)) > 1e-4:
-                item.color = known.color
-            _set(item, "clicks", known.click_count)
-            _set(item, "vertices", int(counts[known.number]) if known.number < len(counts) else 0)
-        if abs(scan.voxel_size - state.voxel_size) > 1e-7:
-            scan.voxel_size = state.voxel_size
-        _set(scan, "overlap", state.overlap)
-        _set(scan, "adapt", state.adapt)
-        position = next((i for i, o in enumerate(state.objects) if o.number == active_number), None)
-        if position is None and none_chosen:
-            position = len(state.objects)
-        elif position is None:
-            position = max(0, min(scan.active, len(state.objects) - 1))
-        _set(scan, "active", position)
-    finally:
-        _syncing = False
-    _shown[geometry.data.session_uid] = state
-    for listener in instance_listeners:
-        listener(geometry.data.session_uid, instance)
-
-
-def is_syncing() -> bool:
-    """Whether the list is being brought in line right now: its changes are not the artist's."""
-    return _syncing
-
-
-def shown_state(data_uid: int) -> ScanState | None:
-    """The state that a scan's list shows, without reading the mesh: for drawing."""
-    return _shown.get(data_uid)
-
-
-def forget_all() -> None:
-    """Another file was opened."""
-    _shown.clear()
-
-
-def _set(item: bpy.types.PropertyGroup, field: str, value: Any) -> None:
-    if getattr(item, field) != value:
-        setattr(item, field, value)
-
-
-def activate(geometry: Geometry, number: int) -> None:
-    """Make an object the one that clicks belong to."""
-    scan = geometry.data.scanpick
-    for position, item in enumerate(scan.objects):
-        if item.number == number:
-            _set(scan, "active", position)
-
-
-def choose_none(geometry: Geometry) -> None:
-    """Have no object chosen: the next click starts a new one."""
-    _set(geometry.data.scanpick, "active", len(geometry.data.scanpick.objects))
-
-
 @watch.own
 def create(geometry: Geometry, name: str = "") -> int:
     """A new, empty object, made active. Returns its number."""
     change = creation(journal.state(geometry), geometry.obj, name)
     journal.write(geometry, [change])
     geometry.changed()
-    refresh_list(geometry)
-    activate(geometry, change[1])
+    object_list.refresh(geometry)
+    object_list.activate(geometry, change[1])
     return change[1]
 
 
@@ -250,7 +161,7 @@ def delete(geometry: Geometry, number: int) -> None:
     masks.apply(geometry, [], before, after)
     journal.write(geometry, [("delete", number, {})])
     geometry.changed()
-    refresh_list(geometry, after)
+    object_list.refresh(geometry, after)
 
 
 @watch.own
@@ -285,7 +196,7 @@ def merge(geometry: Geometry, into: int, numbers: list[int]) -> None:
     masks.apply(geometry, [masks.Difference(target.name, added, _NOTHING)], before, after)
     journal.write(geometry, [("merge", into, {"from": numbers, "drop": drop})])
     geometry.changed()
-    refresh_list(geometry, after)
+    object_list.refresh(geometry, after)
 
 
 def _touches(press: Press, mask: np.ndarray) -> bool:
@@ -312,8 +223,8 @@ def duplicate(geometry: Geometry, number: int) -> int:
     data = {**change[2], "of": number, "at": at}
     journal.write(geometry, [("scan", -1, {"overlap": True}), ("copy", change[1], data)])
     geometry.changed()
-    refresh_list(geometry, before)
-    activate(geometry, change[1])
+    object_list.refresh(geometry, before)
+    object_list.activate(geometry, change[1])
     return change[1]
 
 
@@ -331,27 +242,4 @@ def move(geometry: Geometry, number: int, step: int) -> None:
             masks.apply(geometry, [], masks.read_instance(geometry), shown(geometry, objects, members))
         journal.write(geometry, [("order", -1, {"order": [o.number for o in objects]})])
         geometry.changed()
-        refresh_list(geometry)
-
-
-def mask_missing(geometry: Geometry) -> bool:
-    """Whether an object that the list shows with vertices has no mask any more: it was renamed or deleted by hand."""
-    present = masks.taken_names(geometry.obj)
-    return any(item.vertices and item.name not in present for item in geometry.data.scanpick.objects)
-
-
-def pins_of(known: ObjectState, count: int) -> np.ndarray:
-    """int8 (count,): 1 where the artist wants the vertex in, -1 where out, 0 where the network decides.
-
-    Later words win over earlier ones. Vertices named before the mesh got another vertex count mean nothing any more.
-    """
-    pins = np.zeros(count, dtype=np.int8)
-    for action in known.actions:
-        if action.vertices != count or isinstance(action, Start):
-            continue
-        if isinstance(action, HandEdit):
-            pins[vertex_set.unpack(action.add)] = 1
-            pins[vertex_set.unpack(action.remove)] = -1
-        else:
-            pins[vertex_set.unpack(action.pins)] = 1 if action.positive else -1
-    return pins
+        object_list.refresh(geometry)

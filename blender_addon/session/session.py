@@ -17,7 +17,7 @@ from ..scan.steps import Steps, at_once
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import Click, ErrorCode
-from . import application, edits, journal, progress, starts, surroundings, watch
+from . import application, journal, object_list, progress, starts, surroundings, watch
 from .answers import Answer, Answers
 from .application import ApplicationError, Noticed
 from .background import in_background
@@ -342,7 +342,7 @@ class Session:
         The artist may go on in between: check the scan again afterwards.
         """
         uid = geometry.data.session_uid
-        if self.groups_read.get(uid) == watch.version(uid) and not edits.mask_missing(geometry):
+        if self.groups_read.get(uid) == watch.version(uid) and not object_list.mask_missing(geometry):
             return Noticed()
         return (yield from application.noticed_edits(geometry, journal.state(geometry)))
 
@@ -382,7 +382,7 @@ class Session:
     def notice(self, data_uid: int, level: str, text: str, operator: str = "", number: int = 0) -> None:
         """Put a line into the panel of a scan; an empty text takes it away."""
         if text:
-            self.notices[data_uid] = Notice(level, text, operator, number, edits.shown_state(data_uid))
+            self.notices[data_uid] = Notice(level, text, operator, number, object_list.shown_state(data_uid))
         else:
             self.notices.pop(data_uid, None)
         redraw()
@@ -390,7 +390,7 @@ class Session:
     def notice_of(self, data_uid: int) -> Notice | None:
         """What the panel says about a scan: a notice holds until its objects or clicks change, undo included."""
         notice = self.notices.get(data_uid)
-        return notice if notice is not None and notice.state == edits.shown_state(data_uid) else None
+        return notice if notice is not None and notice.state == object_list.shown_state(data_uid) else None
 
     def forget_notices(self, operators: set[str]) -> None:
         """Take away what one of these operators is mending."""
@@ -411,7 +411,7 @@ class Session:
         self.groups_read.clear()
         self.redo_due = 0
         journal.forget_all()
-        edits.forget_all()
+        object_list.forget_all()
         surroundings.forget_all()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..scan import vertex_set
 from ..scan.neighbours import Neighbours
 from ..scan.scan import Scan
-from . import edits
+from .pins import pins_of
 from .state import ObjectState
 
 SEEDS = 4
@@ -67,7 +67,7 @@ def corrected(known: ObjectState, predicted: np.ndarray, neighbours: Neighbours,
         predicted: bool (N,).
     """
     base = members(known, len(predicted))
-    clicked = edits.pins_of(clicks_only(known), len(predicted))
+    clicked = pins_of(clicks_only(known), len(predicted))
     result = base.copy()
     gained = _asked_for(predicted & ~base, clicked > 0, neighbours)
     lost = _asked_for(base & ~predicted, clicked < 0, neighbours)

@@ -6,13 +6,13 @@ The threshold belongs to the object and holds for later answers as well.
 import bpy
 
 from ..scan.geometry import Geometry
-from . import application, edits, journal, starts, surroundings, watch
+from . import application, edits, journal, object_list, starts, surroundings, watch
 from .session import session
 
 
 def is_live(obj: bpy.types.Object) -> bool:
     """Whether the answer to the chosen object's clicks is at hand. Looks at what the list shows, for drawing."""
-    state, item = edits.shown_state(obj.data.session_uid), obj.data.scanpick.active_item()
+    state, item = object_list.shown_state(obj.data.session_uid), obj.data.scanpick.active_item()
     known = state.get(item.number) if state is not None and item is not None else None
     return known is not None and session.answers.of(obj.data.session_uid, known) is not None
 
@@ -20,7 +20,7 @@ def is_live(obj: bpy.types.Object) -> bool:
 @watch.own
 def moved(item: bpy.types.PropertyGroup) -> None:
     """The artist moved an object's slider. Blender pushes the undo step when it is let go."""
-    obj = None if edits.is_syncing() else edits.object_of(item.id_data)
+    obj = None if object_list.is_syncing() else edits.object_of(item.id_data)
     if obj is None:
         return
     geometry = Geometry(obj)
@@ -28,7 +28,7 @@ def moved(item: bpy.types.PropertyGroup) -> None:
     if known is None:
         return
     if known.locked:
-        edits.refresh_list(geometry)  # the slider springs back
+        object_list.refresh(geometry)  # the slider springs back
         session.notice(item.id_data.session_uid, "WARNING", f"“{known.name}” is locked: unlock it to change it.")
         return
     value = round(item.threshold, 4)

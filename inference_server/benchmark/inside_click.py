@@ -18,7 +18,7 @@ from inside_blender import install, module, open_scan, wait
 def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> list[dict]:
     install(zip_file, address)
     mesh = open_scan(scan).data
-    session, edits = module("session.session").session, module("session.edits")
+    session, object_list = module("session.session").session, module("session.object_list")
     rows = []
     for index in range(clicks + 1):
         bpy.ops.scanpick.object_new(name=f"Object {index}")
@@ -32,7 +32,7 @@ def main(scan: str, zip_file: str, address: str, vertex: int, clicks: int) -> li
         item = mesh.scanpick.active_item()
         if not item.vertices:
             raise SystemExit(session.notices[mesh.session_uid].text)
-        timing = session.answers.of(mesh.session_uid, edits.shown_state(mesh.session_uid).get(item.number)).timing
+        timing = session.answers.of(mesh.session_uid, object_list.shown_state(mesh.session_uid).get(item.number)).timing
         rows.append({**timing, "total": total, "mask": item.vertices})
         bpy.ops.scanpick.object_delete()
         bpy.ops.ed.undo_push(message="Next")

@@ -139,7 +139,9 @@ def objects_on(obj: bpy.types.Object) -> None:
             data = {"sign": 1, "points": [[*positions[vertex].tolist(), vertex]], "n": len(positions)}
             changes.append(("click", number, {**data, "pins": vertex_set.pack(np.array([vertex]))}))
         clicks = changes if place == OBJECTS - 1 else []
-        application.apply_mask(geometry, number, tenths == place, application.Noticed(), clicks, "Mask")
+        application.apply_mask(
+            geometry, number, tenths == place, application.Noticed(), clicks, module("session.undo").Step.CLICK
+        )
 
 
 def look_down(view: View, positions: np.ndarray) -> None:

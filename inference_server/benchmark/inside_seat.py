@@ -112,7 +112,8 @@ def applying(obj: bpy.types.Object) -> Clock:
         number = edits.create(geometry.Geometry(obj))
         bpy.ops.ed.undo_push(message="New")
         with clock.piece():
-            application.apply_mask(geometry.Geometry(obj), number, mask, application.Noticed(), [], "Mask")
+            step = module("session.undo").Step.CLICK
+            application.apply_mask(geometry.Geometry(obj), number, mask, application.Noticed(), [], step)
             if cloud is not None:
                 draw._cloud(obj).points()
         edits.delete(geometry.Geometry(obj), number)
@@ -168,7 +169,8 @@ def finishing(obj: bpy.types.Object, growing: Clock, left: Clock) -> None:
 
 def thousand_objects(obj: bpy.types.Object) -> dict[str, Clock]:
     """The list and a mask of 1,000 vertices among a thousand objects."""
-    application, edits, journal = (module(f"session.{name}") for name in ("application", "edits", "journal"))
+    names = ("application", "edits", "journal", "object_list", "undo")
+    application, edits, journal, object_list, undo = (module(f"session.{name}") for name in names)
     geometry = module("scan.geometry").Geometry(obj)
     state = journal.state(geometry)
     changes, now = [], state
@@ -177,16 +179,16 @@ def thousand_objects(obj: bpy.types.Object) -> dict[str, Clock]:
         now = journal.preview(now, [change])
         changes.append(change)
     journal.write(geometry, changes)
-    edits.refresh_list(geometry)
+    object_list.refresh(geometry)
     bpy.ops.ed.undo_push(message="Objects")
     listing, applying, undoing = Clock(), Clock(), Clock()
     for step in range(APPLIED):
         mask = np.zeros(geometry.count, dtype=bool)
         mask[400_000 + 1000 * step : 401_000 + 1000 * step] = True
         with applying.piece():
-            application.apply_mask(geometry, now.last_number - step, mask, application.Noticed(), [], "Mask")
+            application.apply_mask(geometry, now.last_number - step, mask, application.Noticed(), [], undo.Step.CLICK)
         with listing.piece():
-            edits.refresh_list(geometry)
+            object_list.refresh(geometry)
     for _ in range(3):
         with undoing.piece():
             bpy.ops.ed.undo()

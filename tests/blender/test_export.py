@@ -32,7 +32,7 @@ def labelled(blender, module, faces, groups):
         layer.uv.foreach_set("vector", np.linspace(0, 1, len(mesh.loops) * 2, dtype=np.float32))
         mesh.materials.append(blender.data.materials.new("Paint"))
         mesh.attributes.new("crease", "FLOAT", "EDGE").data.foreach_set("value", np.arange(len(mesh.edges)) / 1e3)
-    edits, geometry = module("session.edits"), module("scan.geometry")
+    edits, object_list, geometry = module("session.edits"), module("session.object_list"), module("scan.geometry")
     masks, journal = module("scan.masks"), module("session.journal")
     for name, members in groups.items():
         shape = geometry.Geometry(obj)
@@ -42,7 +42,7 @@ def labelled(blender, module, faces, groups):
         after[members] = number
         masks.apply(shape, [masks.Difference(name, np.array(members), np.empty(0, int))], before, after)
         shape.changed()
-        edits.refresh_list(shape)
+        object_list.refresh(shape)
     assert journal.state(geometry.Geometry(obj)).objects
     return obj
 

@@ -67,7 +67,7 @@ def add_room(blender) -> tuple[np.ndarray, slice]:
 def answer_of(blender, session, module):
     """The server's last answer for the first object."""
     data = blender.data.objects["scan"].data
-    return session.answers.of(data.session_uid, module("session.edits").shown_state(data.session_uid).get(1))
+    return session.answers.of(data.session_uid, module("session.object_list").shown_state(data.session_uid).get(1))
 
 
 def test_a_port_that_another_program_uses_is_said_and_another_one_chosen(real_server, blender, session):
