@@ -49,6 +49,7 @@ def play(stage):
     yield from stage.click(stage.place_of((-1.0, -1.0, 0.0)))
     yield from stage.until(lambda: bool(members("Object 2")), "the second mask")
     stage.facts["first_kept"] = members("Object 1") == first
+    stage.facts["last_operator"] = bpy.context.window_manager.operators[-1].bl_idname
     yield from stage.tap("L")
     yield from stage.shot("5_labels")
     yield from stage.tap("L")

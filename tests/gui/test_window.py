@@ -31,6 +31,7 @@ def test_click_tool_in_object_mode(play, sphere_address):
     assert facts["removed"] > 0
     assert "is locked" in facts["locked_notice"]
     assert facts["first_kept"]
+    assert facts["last_operator"] == "SCANPICK_OT_step_click", "Adjust Last Operation has nothing to undo clicks with"
     assert facts["view_moved"] and facts["colours"] == "LEFT", "Shift+J shows what is left"
     assert facts["objects"] == ["Object 1", "Object 2"]
 
