@@ -16,7 +16,7 @@ from .bytes import from_bytes
 from .registry import ModelConfig, build_model
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
-DEFAULT_WEIGHTS = "rooms-small-rgb"
+DEFAULT_WEIGHTS = "rooms-lite-rgb"
 DEFAULT_WEIGHTS_COLOURLESS = "rooms-small-xyz"
 RELEASED = ModelConfig("MinkUNet34C", "rgb")
 """The configuration of the checkpoints released by InterObject3D's authors, which carry none themselves."""

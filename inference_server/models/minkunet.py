@@ -36,7 +36,7 @@ ARCHITECTURES = {
         24, (32, 64, 96, 128, 96, 64, 48, 32), (1,) * 8, first_kernel=1, pointwise=(5, 6, 7, 8)
     ),
 }
-"""The paper's network is MinkUNet34C; MinkUNetSmall is its sibling for laptops, and MinkUNetLite that one with hardly
+"""The paper's network is MinkUNet34C; MinkUNetSmall is a sibling for laptops, and MinkUNetLite that one with hardly
 a kernel that looks at neighbours where there are many voxels, in 0.6 times the time."""
 
 _UP_STRIDES = (16, 8, 4, 2)

@@ -65,7 +65,7 @@ def served(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
         yield address
         stop(process)
     assert re.fullmatch(
-        rf"Serving on {address}: cpu, rooms-small-rgb, torch engine, scanpick [\d.]+\. Ctrl\+C stops it\.\n",
+        rf"Serving on {address}: cpu, rooms-lite-rgb, torch engine, scanpick [\d.]+\. Ctrl\+C stops it\.\n",
         said.read_text(),
     )
     assert process.returncode == 0
@@ -159,7 +159,7 @@ def test_segment_gives_the_same_masks_here_and_on_the_server(served, environment
 
 def test_status_on_the_screen_and_as_json(served, environment, tmp_path):
     done = run(environment, "status", "--address", served)
-    assert done.returncode == 0 and "rooms-small-rgb" in done.stdout and "Workers" in done.stdout
+    assert done.returncode == 0 and "rooms-lite-rgb" in done.stdout and "Workers" in done.stdout
     assert run(environment, "status", "--address", served, "--json", tmp_path / "state.json").returncode == 0
     figures = run(environment, "status", "--address", served, "--prometheus")
     assert figures.returncode == 0 and "\nscanpick_ready 1\n" in figures.stdout
