@@ -123,7 +123,7 @@ class MinkUNet(nn.Module):
             x = getattr(self, f"convtr{stage}p{stride}s2")(x)
             x = getattr(self, f"bntr{stage}")(x, relu=True)
             x = getattr(self, f"block{stage + 1}")(self.engine.concatenate(x, skips.pop()))
-        logits = coordinates.features(self.final(x))[voxels.inverse]
+        logits = coordinates.features(self.final(x)).index_select(0, voxels.inverse)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _prepare(self, points: Points):

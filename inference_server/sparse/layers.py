@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .convolution import dense_product, neighbourhood_convolution, strided_convolution, transposed_convolution
 from .kernel_maps import Grid
-from .normalisation import batch_norm
+from .normalisation import batch_norm, rectify
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,13 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: SparseTensor, relu: bool = False) -> SparseTensor:
         if self.folded:
-            return SparseTensor(x.features.relu_() if relu else x.features, x.grid)
+            return SparseTensor(rectify(x.features) if relu else x.features, x.grid)
         return SparseTensor(batch_norm(x.features, self.bn, relu), x.grid)
 
 
 def add_relu(a: SparseTensor, b: SparseTensor) -> SparseTensor:
     """ReLU of the sum of two tensors on the same grid, in the place of the first."""
-    return SparseTensor(a.features.add_(b.features).relu_(), a.grid)
+    return SparseTensor(rectify(a.features.add_(b.features)), a.grid)
 
 
 def concatenate(a: SparseTensor, b: SparseTensor) -> SparseTensor:
