@@ -51,8 +51,13 @@ def worker_pool(
         shut_down(pool)
 
 
-def _start(start: Callable | None, arguments: tuple) -> None:
+def obey_parent() -> None:
+    """From now on this process ends with its parent, and only then: Ctrl+C is for the parent, which ends this one."""
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that waits, which ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _start(start: Callable | None, arguments: tuple) -> None:
+    obey_parent()
     if start is not None:
         start(*arguments)

@@ -1,7 +1,6 @@
 """Clicks as markers, the vertex under the mouse, the voxel cube and the legend: drawn in pixels."""
 
 import math
-from functools import partial
 
 import blf
 import bpy
@@ -10,7 +9,7 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from mathutils import Vector
 
-from ..scan.geometry import SCAN_TYPES, position_of
+from ..scan.geometry import SCAN_TYPES
 from ..session import object_list
 from ..session.session import Session
 from ..session.state import Place, Press
@@ -132,7 +131,7 @@ def _places(obj: bpy.types.Object, press: Press) -> list[Place]:
     """Where the clicks of a press are, in the object's own coordinates."""
     positions = obj.data.attributes.get("position")  # not there in Edit Mode
     count = len(positions.data) if positions is not None else 0
-    return [clicked for clicked, _ in press.places(count, partial(position_of, obj.data))]
+    return [clicked for clicked, _ in press.places(count, lambda vertex: positions.data[vertex].vector)]
 
 
 def _presses(obj: bpy.types.Object) -> tuple[Press, ...]:

@@ -92,10 +92,11 @@ def _faces(obj: bpy.types.Object, version: tuple) -> tuple:
     """What tells whether the faces that are shown changed; with modifiers or shape keys any change may have done it."""
     if obj.type != "MESH":
         return ()
-    changes_shape = obj.data.shape_keys is not None or any(modifier.show_viewport for modifier in obj.modifiers)
+    if obj.data.shape_keys is not None or any(modifier.show_viewport for modifier in obj.modifiers):
+        return (version,)
     corners = np.empty(len(obj.data.loops), dtype=np.int32)
     obj.data.loops.foreach_get("vertex_index", corners)
-    return len(obj.data.polygons), zlib.crc32(corners), version if changes_shape else None
+    return len(obj.data.polygons), zlib.crc32(corners)
 
 
 def view_of(region: bpy.types.Region, region_3d: bpy.types.RegionView3D, obj: bpy.types.Object) -> View:

@@ -111,8 +111,8 @@ def applying(obj: bpy.types.Object) -> Clock:
     for _ in range(APPLIED + 1):
         number = edits.create(geometry.Geometry(obj))
         bpy.ops.ed.undo_push(message="New")
+        step = module("session.undo").Step.CLICK
         with clock.piece():
-            step = module("session.undo").Step.CLICK
             application.apply_mask(geometry.Geometry(obj), number, mask, application.Noticed(), [], step)
             if cloud is not None:
                 draw._cloud(obj).points()

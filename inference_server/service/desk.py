@@ -156,7 +156,7 @@ class Desk:
             raise ProtocolError(ErrorCode.UNKNOWN_SCENE, "The server does not have this scan; send it first.")
         if predict.vertices.max() >= scene.points:
             raise ProtocolError(ErrorCode.BAD_REQUEST, "A click is on a vertex that the scan does not have.")
-        self._check_options(predict.options)
+        self.check_options(predict.options)
         older = session.supersede(predict)
         if older is not None:
             newer = "A newer click of the same object took its place."
@@ -184,13 +184,14 @@ class Desk:
     def _status(self, session: Session, message: Message) -> Message:
         return Message(Reply.STATUS, message.id, state_of(self._service))
 
-    def _check_options(self, options: dict) -> None:
+    def check_options(self, options: dict) -> None:
+        """Raises ProtocolError for options that make no sense; their names are looked at once a worker is ready."""
         ready = self._service.workers.ready
         if len(options) > MOST_OPTIONS:
             raise ProtocolError(ErrorCode.BAD_REQUEST, f"A request has at most {MOST_OPTIONS} options.")
         for name, value in options.items():
             if len(name) > LONGEST_OPTION or (ready and name not in ready[0].facts["options"]):
-                raise ProtocolError(*_unknown_option(name))
+                raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' is unknown to this server.")
             short = isinstance(value, str) and len(value) <= LONGEST_OPTION
             if not short and not isinstance(value, (bool, int, float)):
                 raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' has no plain value.")
@@ -199,15 +200,6 @@ class Desk:
         """Scenes that somebody waits for."""
         waiting = {job.predict.scene for job in self._service.sessions.waiting()}
         return waiting | {worker.job.predict.scene for worker in self._service.workers if worker.job}
-
-
-def unknown_option(request: int, name: str) -> Message:
-    """The answer to a request with an option that the predictor doesn't have."""
-    return error_message(request, *_unknown_option(name))
-
-
-def _unknown_option(name: str) -> tuple[ErrorCode, str]:
-    return ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' is unknown to this server."
 
 
 def _scene_state(request: int, scene: str, next_chunk: int, ready: bool) -> Message:

@@ -22,7 +22,7 @@ from ..wire.protocol import (
     encode,
 )
 from ..wire.requests import ServerInfo, error_message, read_error
-from .desk import Desk, unknown_option
+from .desk import Desk
 from .figures import Figures
 from .log import ServiceLog
 from .scenes import SceneStore
@@ -284,8 +284,10 @@ class Service:
                 "has_colors": scene.has_colors,
             }
             worker = self.workers.idle_for(job.predict.scene)
-            if unknown := job.predict.options.keys() - set(worker.facts["options"]):  # asked before it was ready
-                self.answer_job(job, unknown_option(job.id, min(unknown)))
+            try:
+                self._desk.check_options(job.predict.options)  # it may have been asked before a worker was ready
+            except ProtocolError as error:
+                self.answer_job(job, error_message(job.id, error.code, error.message))
                 continue
             job.session.running[job.id] = job
             if not self.workers.give(worker, job, message):

@@ -4,7 +4,6 @@ A group lives in one process from its crops to its last click, so that only chan
 """
 
 import multiprocessing
-import signal
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inference_server.parent import end_with_parent, shut_down
+from inference_server.parent import obey_parent, shut_down
 
 from .clicked_group import ClickedGroup, Turn
 from .config import TrainingConfig
@@ -65,8 +64,7 @@ _groups: _OpenGroups | None = None
 
 def _start(config: TrainingConfig) -> None:
     global _groups
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains, which ends this one
+    obey_parent()
     _groups = _OpenGroups(config)
 
 
