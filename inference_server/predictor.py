@@ -1,7 +1,7 @@
 """From clicks to a mask, in one call: usable from a Python prompt, a script or the server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from .scene import Region, RegionCache, Scene
 from .segmenter import Adapting, Segmenter, places
 from .sparse.layers import fold
 from .timing import Clock
+from .upright import AS_IT_IS
 from .wire.protocol import Click
 
 PLAIN = 2
@@ -79,12 +80,12 @@ class Predictor:
         """Sort a scan for clicking: positions (N, 3) float metres, colors (N, 3) uint8 or None. Raises UserError.
 
         Colours that are all the same count as none, where the default weights leave a choice: as colours they say that
-        everything is like what was clicked.
+        everything is like what was clicked. A room that is overturned or lies on a side is worked on upright.
         """
         colors = None if colors is None else np.asarray(colors)
         if colors is not None and self.weights == "default" and _are_plain(colors):
             colors = None
-        return Scene(np.asarray(positions), colors, voxel_size, self._regions)
+        return Scene(np.asarray(positions), colors, voxel_size, self._regions, upright=True)
 
     def set_scene(
         self, positions: np.ndarray, colors: np.ndarray | None = None, voxel_size: float = TRAINED_VOXEL
@@ -112,6 +113,7 @@ class Predictor:
         told. Raises UserError for clicks that lie off the scan or are not finite.
         """
         _check(clicks, len(scene))
+        clicks = _turned(clicks, scene.rotation)
         mask, probabilities = np.zeros(len(scene), bool), np.zeros(len(scene), np.uint8)
         if not any(click.positive for click in clicks):
             return Prediction(mask, probabilities)
@@ -139,7 +141,7 @@ class Predictor:
     def example(self, scene: Scene, clicks: Sequence[Click]) -> Example:
         """What the network is given for these clicks, before the region grows."""
         _check(clicks, len(scene))
-        return self._segmenter_for(scene.colors is not None).example(scene, clicks)
+        return self._segmenter_for(scene.colors is not None).example(scene, _turned(clicks, scene.rotation))
 
     def _weights_for(self, coloured: bool) -> str | Path:
         if self.weights != "default":
@@ -186,6 +188,13 @@ def _check(clicks: Sequence[Click], points: int) -> None:
     places(clicks)
     if max(click.vertex for click in clicks) >= points:
         raise UserError("A click is on a vertex that the scan does not have; send the scan again.")
+
+
+def _turned(clicks: Sequence[Click], rotation: np.ndarray) -> Sequence[Click]:
+    """Clicks at their places in a scene that was turned."""
+    if rotation is AS_IT_IS:
+        return clicks
+    return [replace(click, position=tuple((rotation @ np.array(click.position)).tolist())) for click in clicks]
 
 
 def _obey(mask: np.ndarray, probabilities: np.ndarray, region: Region, clicks: Sequence[Click]) -> list[int]:

@@ -15,6 +15,7 @@ from .recent import RecentlyUsed
 from .refinement import surface_graph
 from .sparse.kernel_maps import neighbour_table
 from .sparse.normals import surface_normals
+from .upright import AS_IT_IS, Turned, to_upright
 from .voxel_order import TILE, VoxelKeys, cells_of, in_order
 
 REGION_BYTES = 256_000_000
@@ -72,8 +73,9 @@ class Scene:
     """A scan's points in voxel order.
 
     positions: (N, 3) float metres (any offset; kept in float64 while it is taken off), colors: (N, 3) uint8 or None,
-    voxel_size: metres, regions: where its regions are kept, default a cache of its own. Takes 19 bytes per point and
-    4 per voxel, and 28 per point on the way. Raises UserError for arrays that are not a scan.
+    voxel_size: metres, regions: where its regions are kept, default a cache of its own, upright: whether a room that is
+    overturned or lies on a side is turned; what is said of scan coordinates is then of the turned scan's. Takes 19
+    bytes per point and 4 per voxel, and 28 per point on the way. Raises UserError for arrays that are not a scan.
     """
 
     def __init__(
@@ -82,8 +84,13 @@ class Scene:
         colors: np.ndarray | None = None,
         voxel_size: float = TRAINED_VOXEL,
         regions: RegionCache | None = None,
+        upright: bool = False,
     ):
-        low, high = _check(positions, colors, voxel_size)
+        corners = _check(positions, colors, voxel_size)
+        self.rotation = to_upright(positions) if upright else AS_IT_IS
+        """(3, 3) of zeros and ones: place in the turned scan = rotation @ place as it was given."""
+        low, high = np.sort(corners @ self.rotation.T, axis=0)
+        places = positions if self.rotation is AS_IT_IS else Turned(positions, self.rotation)
         self.voxel_size = voxel_size
         self.key = object()
         """What its regions are known by."""
@@ -92,13 +99,13 @@ class Scene:
         self.origin -= (self.origin > low) * tile  # by rounding
         """(3,) float64: what was taken off the positions, a whole number of tiles."""
         keys = VoxelKeys(self.origin, high, voxel_size)
-        self.order, self.starts, voxel_keys = keys.sort(positions)
+        self.order, self.starts, voxel_keys = keys.sort(places)
         """order: (N,) int32 or int64, the given index of each point in voxel order; starts: (V + 1,) of the same type,
         the first point of each voxel."""
         self.tiles, self.tile_starts = keys.tiles(voxel_keys)
         """tiles: (T, 2) int32 coordinates, x before y; tile_starts: (T + 1,) the first voxel of each tile."""
         del voxel_keys
-        self.points = in_order(positions, self.order, self.origin)
+        self.points = in_order(places, self.order, self.origin)
         self.colors = None if colors is None else in_order(colors, self.order)
         self._regions = RegionCache() if regions is None else regions
 
@@ -279,8 +286,8 @@ class Region:
         return torch.from_numpy(((positions - self.frame) * self.scale).astype(np.float32)).to(self.points.xyz.device)
 
 
-def _check(positions: np.ndarray, colors: np.ndarray | None, voxel_size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest corner (3,) float64 of arrays that are a scan."""
+def _check(positions: np.ndarray, colors: np.ndarray | None, voxel_size: float) -> np.ndarray:
+    """Lowest and highest corner (2, 3) float64 of arrays that are a scan."""
     if positions.ndim != 2 or positions.shape[1] != 3 or positions.dtype.kind != "f":
         raise UserError("Positions must be an array of N x 3 decimal numbers, in metres.")
     if len(positions) < 2:
@@ -304,4 +311,4 @@ def _check(positions: np.ndarray, colors: np.ndarray | None, voxel_size: float) 
             f"The scan is {extent:.3g} m wide, too much for voxels of {voxel_size:g} m; choose larger voxels "
             "or check its units."
         )
-    return low, high
+    return np.stack([low, high])

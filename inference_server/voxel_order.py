@@ -3,6 +3,7 @@
 import numpy as np
 
 from .errors import UserError
+from .upright import Turned
 
 TILE = 16
 """Edge of a tile in voxels, in x and y; regions are made of whole tiles with all that lies above and below."""
@@ -24,7 +25,7 @@ class VoxelKeys:
         if self._count >= _MAX_CELLS:
             raise UserError("The scan is too large for this voxel size; choose larger voxels or check its units.")
 
-    def sort(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def sort(self, positions: np.ndarray | Turned) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Stable order of the points, (V + 1,) where each voxel begins in it, and the voxels' keys."""
         points = len(positions)
         bits = points.bit_length()
@@ -74,7 +75,7 @@ def _changes(values: np.ndarray) -> np.ndarray:
     return np.flatnonzero(new)
 
 
-def in_order(values: np.ndarray, order: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
+def in_order(values: np.ndarray | Turned, order: np.ndarray, origin: np.ndarray | None = None) -> np.ndarray:
     """values[order] (N, 3), the origin taken off and in float32 where one is given."""
     out = np.empty(values.shape, values.dtype if origin is None else np.float32)
     for start in range(0, len(order), _PART):

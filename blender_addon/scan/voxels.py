@@ -70,7 +70,7 @@ def propose(positions: np.ndarray) -> Proposal:
     spacing = point_spacing(positions)
     wanted = ROOM_VOXEL if extent >= ROOM_EXTENT else extent / 100
     size = round_up(max(wanted, POINTS_PER_VOXEL_SIDE * spacing)) if extent > 0 else ROOM_VOXEL
-    return Proposal(size, spacing, extent, units_warning(positions, extent))
+    return Proposal(size, spacing, extent, units_warning(extent))
 
 
 def robust_box(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,8 +82,8 @@ def robust_box(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def units_warning(positions: np.ndarray, extent: float) -> str:
-    """One sentence where the scan's units or axes look wrong, else ""."""
+def units_warning(extent: float) -> str:
+    """One sentence where the scan's units look wrong, else ""."""
     if extent >= 200:
         return (
             f"This scan is {extent:,.0f} m across: if it is a room, its units are wrong. "
@@ -94,21 +94,4 @@ def units_warning(positions: np.ndarray, extent: float) -> str:
             f"This scan is {extent * 1000:.1f} mm across: if it is larger in reality, its units are wrong. "
             "Scale the object, or set the voxel size by hand."
         )
-    if extent >= 2 and _looks_y_up(positions):
-        return "The floor seems to lie along Y: this scan looks as if y were up. Rotate the object by 90° about X."
     return ""
-
-
-def _looks_y_up(positions: np.ndarray) -> bool:
-    """Whether far more points lie in one thin layer across y than across z, as floors do across the up axis."""
-    step = max(1, len(positions) // 50_000)
-    sample = positions[::step]
-    low, high = robust_box(sample)
-    peaks = []
-    for axis in (1, 2):
-        bins = max(8, int((high[axis] - low[axis]) / 0.1))
-        counts, _ = np.histogram(sample[:, axis], bins=bins, range=(low[axis], high[axis] + 1e-6))
-        peaks.append(counts.max() / len(sample))
-    height = high[1] - low[1]
-    flat = 1.8 < height < 0.75 * (high[2] - low[2])  # a lone wall is flat along y too, but thinner than a storey
-    return bool(flat and peaks[0] > 0.15 and peaks[0] > 1.5 * peaks[1])
