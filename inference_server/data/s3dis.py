@@ -1,5 +1,6 @@
 """S3DIS (Stanford3dDataset, aligned) in its original layout: `Area_5/office_1/Annotations/chair_1.txt`."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ CLASSES = (
     "table", "chair", "sofa", "bookcase", "board", "clutter",
 )  # fmt: skip
 """The 13 classes; `semantic` is the index. Others (`stairs`) become clutter, as is customary."""
+ANNOTATIONS = "[!.]*_*.txt"
+_DAMAGE = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
 def find(path: Path) -> list[Path]:
     """Room folders of the whole set, an area or one room; sorted; [] if it is no S3DIS."""
     for pattern in ("*/*/Annotations", "*/Annotations", "Annotations"):
         rooms = sorted(
-            folder.parent for folder in path.glob(pattern) if folder.is_dir() and any(folder.glob("*_*.txt"))
+            folder.parent for folder in path.glob(pattern) if folder.is_dir() and any(folder.glob(ANNOTATIONS))
         )
         if rooms:
             return rooms
@@ -31,7 +34,7 @@ def read(folder: Path) -> Scan:
 
     Raises UserError with the line where a file is no table of x y z r g b.
     """
-    files = sorted((folder / "Annotations").glob("*_*.txt"))
+    files = sorted((folder / "Annotations").glob(ANNOTATIONS))
     if not files:
         raise UserError(f"{folder} has no Annotations/*.txt: give a room folder of S3DIS.")
     tables, instance, semantic, names = [], [], [], {}
@@ -49,13 +52,20 @@ def read(folder: Path) -> Scan:
 
 
 def _read_table(file: Path) -> np.ndarray:
-    # One line of Area_5/hallway_6 in the published v1.2 has a control character where a blank belongs.
-    text = file.read_bytes().replace(b"\x10", b" ")
+    lines = file.read_bytes().splitlines()
+    for place, line in enumerate(lines):
+        if _DAMAGE.search(line):
+            lines[place] = line = _mended(line)
+        if len(line.split()) not in (0, 6):
+            raise UserError(f"Line {place + 1} of {file} is not x y z r g b: mend or copy it again.")
     try:
-        table = np.array(text.split(), np.float64).reshape(-1, 6)
+        return np.array(b" ".join(lines).split(), np.float64).reshape(-1, 6)
     except ValueError as error:
-        for number, line in enumerate(text.splitlines(), 1):
-            if len(line.split()) not in (0, 6):
-                raise UserError(f"Line {number} of {file} is not x y z r g b: mend or copy it again.") from error
         raise UserError(f"{file} is not a table of x y z r g b ({error}): copy it again.") from error
-    return table
+
+
+def _mended(line: bytes) -> bytes:
+    """A line with control characters, as the published files have: in place of a blank in Area_5/hallway_6, of a digit
+    in Area_5/office_19."""
+    spaced = _DAMAGE.sub(b" ", line)
+    return spaced if len(spaced.split()) == 6 else _DAMAGE.sub(b"0", line)

@@ -32,7 +32,8 @@ def read(folder: Path) -> Scan:
     """One scene: instance = objectId of the aggregation, -1 elsewhere; names by instance.
 
     Names are NYU40 classes where `scannetv2-labels.combined.tsv` lies beside the scenes or one folder above
-    them (then `semantic` holds their numbers), else the annotators' words. Raises UserError if a file is
+    them (then `semantic` holds their numbers; scenes that are links are looked for in both places), else the
+    annotators' words. Raises UserError if a file is
     missing or damaged, or if they do not belong together.
     """
     scene = folder.name
@@ -66,7 +67,8 @@ def read_labels(folder: Path, scene: str) -> Labels:
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"The annotation of {scene} is damaged ({error!r}): copy it again.") from error
-    table = _label_table(folder)
+    file = label_table(folder)
+    table = {} if file is None else _read_table(file)
     instance = np.full(len(segments), -1, np.int32)
     semantic = np.full(len(segments), -1, np.int32)
     labels = Labels(instance, semantic if table else None)
@@ -131,11 +133,10 @@ def _existing(folder: Path, names: tuple[str, ...]) -> Path:
     raise UserError(f"{folder} lacks {names[0]}: copy the whole scene folder.")
 
 
-def _label_table(folder: Path) -> dict[str, tuple[int, str]]:
-    for place in (folder.parent, folder.parent.parent):
-        if (place / LABEL_TABLE).exists():
-            return _read_table(place / LABEL_TABLE)
-    return {}
+def label_table(folder: Path) -> Path | None:
+    """The table of class names for a scene's folder, None where there is none."""
+    beside = [place / LABEL_TABLE for own in (folder, folder.resolve()) for place in own.parents[:2]]
+    return next((table for table in beside if table.exists()), None)
 
 
 @lru_cache(maxsize=4)

@@ -24,9 +24,14 @@ class ClassList:
         """Whether training saw a class."""
         return self.seen is not None and spelling(name) in self.seen
 
+    def is_structure(self, name: str | None) -> bool:
+        """Whether a class is a part of the building."""
+        return name is not None and spelling(name) in self.structure
+
     def missing(self, names: Iterable[str | None]) -> list[str]:
-        """Seen classes that none of an evaluation's objects has: misspelt ones, perhaps."""
-        return sorted((self.seen or frozenset()) - _spelled(name for name in names if name is not None))
+        """Listed classes that none of an evaluation's objects has: misspelt ones, perhaps."""
+        listed = (self.seen or frozenset()) | (frozenset() if self.structure is STRUCTURE else self.structure)
+        return sorted(listed - _spelled(name for name in names if name is not None))
 
 
 def read_classes(path: Path | None) -> ClassList:
@@ -53,7 +58,7 @@ def read_classes(path: Path | None) -> ClassList:
             raise ValueError(f"unknown key '{sorted(unknown)[0]}'")
         return ClassList(
             seen=_spelled(_names(content["seen"])) if "seen" in content else None,
-            structure=_names(content["structure"]) if "structure" in content else STRUCTURE,
+            structure=_spelled(_names(content["structure"])) if "structure" in content else STRUCTURE,
             names={int(number): str(name) for number, name in content.get("names", {}).items()},
         )
     except (ValueError, TypeError, AttributeError) as error:

@@ -16,18 +16,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from inference_server.data.scannet import LABEL_TABLE, label_table
 from inference_server.errors import UserError
-from inference_server.files import write_json
+from inference_server.files import check_writable, write_json
 
 from .classes import read_classes
-from .methods import identify, make_method
+from .methods import identify, make_method, needs_colour
 from .objects import ObjectResult
 from .pictures import draw_object, plot_curves
 from .plan import Plan, Task, make_plan, split_tasks
 from .replay import means, print_replay, read_session
 from .replay import replay as replay_session
 from .settings import ADAPTATIONS, METHODS, Settings
-from .sources import find_scenes
+from .sources import SceneSource, find_scenes
 from .store import SUMMARY, append_result, load_mask, open_folder, write_csv
 from .summary import RANKINGS, summarise
 from .tables import print_summary
@@ -91,6 +92,8 @@ def command(
         )
     )  # fmt: skip
     console = Console()
+    if json_file:
+        check_writable(json_file)
     if replay:
         _replay(replay, paths or [], settings, out, json_file, console)
         return
@@ -100,9 +103,13 @@ def command(
     sources = find_scenes(paths)
     before = open_folder(out, settings, sources) if out else []
     with _progress(console) as progress:
-        plan = make_plan(progress.track(sources, description="Reading scans"), settings, class_list)
+        plan = make_plan(
+            progress.track(sources, description="Reading scans"), settings, class_list, needs_colour(settings)
+        )
         for reason in plan.no_scans:
             progress.console.print(f"Left out: {reason}", highlight=False, markup=False)
+        for remark in _remarks(sources):
+            progress.console.print(remark, highlight=False, markup=False)
         results = _run(plan, settings, before, out, jobs or default_jobs(device), progress)
     summary = {
         "protocol": settings.protocol(),
@@ -116,9 +123,9 @@ def command(
         write_json(out / SUMMARY, summary)
         plot_curves(out / "iou_over_clicks.png", summary)
         _draw_worst(out, plan, results, settings, console)
+    print_summary(console, summary)
     if json_file:
         write_json(json_file, summary)
-    print_summary(console, summary)
     for result in results:
         if result.ended:
             what = f"{result.scene}, object {result.object}: no click after the {len(result.clicks)}th"
@@ -126,7 +133,20 @@ def command(
     if missing := class_list.missing(result.class_name for result in results):
         console.print(f"No object has these classes of the list: {', '.join(missing)}", highlight=False, markup=False)
     if out:
-        console.print(f"Results, plot and pictures of the worst objects: {out}", highlight=False, soft_wrap=True)
+        where = f"Results, plot and pictures of the worst objects: {out}"
+        console.print(where, highlight=False, markup=False, soft_wrap=True)
+
+
+def _remarks(sources: list[SceneSource]) -> list[str]:
+    """What a reader of the figures should know of the scenes."""
+    untold = [source.name for source in sources if source.kind == "scannet" and not label_table(source.path)]
+    if not untold:
+        return []
+    others = f" and {len(untold) - 1} more" if len(untold) > 1 else ""
+    return [
+        f"{LABEL_TABLE} is neither beside {untold[0]}{others} nor one folder above: classes are the annotators' words "
+        "instead of NYU40's. Copy it there from the data set."
+    ]
 
 
 def _replay(
@@ -214,6 +234,8 @@ def _run(
 def _draw_worst(out: Path, plan: Plan, results: list[ObjectResult], settings: Settings, console: Console) -> None:
     """Pictures of the objects with the lowest IoU after the last click."""
     sources = {task.source.name: task.source for task in plan.tasks}
+    for old in (out / "worst").glob("*.png"):
+        old.unlink()
     for place, result in enumerate(sorted(results, key=lambda r: r.ious[-1])[:WORST], 1):
         mask = load_mask(out, result)
         if mask is None:

@@ -26,10 +26,22 @@ def make_method(settings: Settings) -> Method:
     )
 
 
+def needs_colour(settings: Settings) -> bool:
+    """Whether scans without colours cannot be looked at. Raises UserError for weights that cannot be read."""
+    if settings.method != "network" or settings.weights == "default":
+        return False
+    from inference_server.models.checkpoints import find_weights, read_weights
+    from inference_server.models.inputs import uses_colour
+
+    return uses_colour(read_weights(find_weights(settings.weights))[1].inputs)
+
+
 def identify(settings: Settings) -> Settings:
-    """The settings with the SHA-256 of the weights that they mean; unchanged for the baselines."""
+    """The settings with what they mean here: the SHA-256 of the weights, the device and the numbers on it; unchanged
+    for the baselines."""
     if settings.method != "network":
         return settings
+    from inference_server.devices import choose_device, choose_dtype
     from inference_server.models.checkpoints import DEFAULT_WEIGHTS_COLOURLESS, WEIGHTS_FOLDER, find_weights
 
     files = [find_weights(settings.weights)]
@@ -40,4 +52,6 @@ def identify(settings: Settings) -> Settings:
         from inference_server.importance import importance_file
 
         files += [path for path in map(importance_file, files) if path.exists()]
-    return replace(settings, weights_sha256=sha256_of(*files))
+    device = choose_device(settings.device)
+    numbers = str(choose_dtype(device, "auto")).removeprefix("torch.") if settings.engine == "torch" else "float32"
+    return replace(settings, weights_sha256=sha256_of(*files), device=str(device), numbers=numbers)

@@ -51,14 +51,18 @@ class Plan:
         }
 
 
-def make_plan(sources: Iterable[SceneSource], settings: Settings, classes: ClassList) -> Plan:
-    """Load each scene once and list its objects. Raises UserError for scans without labels or objects; files that only
-    lie in a folder with others are left out then."""
+def make_plan(
+    sources: Iterable[SceneSource], settings: Settings, classes: ClassList, needs_colour: bool = False
+) -> Plan:
+    """Load each scene once and list its objects. Raises UserError for scans without labels or objects, or without the
+    colours that the method needs; files that only lie in a folder with others are left out then."""
     plan = Plan([])
     for source in sources:
         try:
             scan = source.load()
             everything = choose_objects(scan, min_points=1)
+            if needs_colour and scan.colors is None:
+                raise UserError(f"{source.name} has no colours, which the weights '{settings.weights}' need.")
         except UserError as error:
             if source.asked_for:
                 raise

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
+from inference_server import __version__
+
 METHODS = ("network", "region-growing", "graph-cut")
 ADAPTATIONS = ("ours", "paper")
 """Names of `inference_server.adaptation.ADAPTATIONS`, which takes torch to import."""
@@ -9,7 +11,8 @@ ADAPTATIONS = ("ours", "paper")
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that change the figures; lengths in metres, `weights_sha256` of the file's content."""
+    """Settings that change the figures; lengths in metres, `weights_sha256` of the file's content, `numbers`: what the
+    network computes in, `version`: Scanpick's."""
 
     method: str = "network"
     weights: str = "default"
@@ -25,6 +28,8 @@ class Settings:
     adaptation: str = "ours"
     engine: str = "torch"
     device: str = "auto"
+    numbers: str = ""
+    version: str = __version__
 
     def protocol(self) -> str:
         """One line for the head of every table and picture."""

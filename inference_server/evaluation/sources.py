@@ -1,5 +1,6 @@
 """From paths on the command line to scenes that can be loaded: scan files and data sets."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,20 +53,21 @@ class SceneSource:
 
 
 def find_scenes(paths: list[Path]) -> list[SceneSource]:
-    """Scenes of all paths in order, each file once.
+    """Scenes of all paths in order, each file once, links as they are named: what belongs to a scene lies beside them.
 
     A path is a scan file, a folder of ScanNet, S3DIS or SemanticKITTI (the whole set, a part, or one scene),
     or a folder of scan files. Raises UserError where a path holds no scene.
     """
-    found: dict[tuple[str, Path], bool] = {}
+    found: dict[tuple[str, Path], tuple[Path, bool]] = {}
     for path in paths:
         for kind, scene in _scenes_at(Path(path)):
             key = kind, scene.resolve()
-            found[key] = found.get(key, False) or kind != "file" or Path(path).is_file()
-    names = _short_names([path for _, path in found])
+            first, asked_for = found.get(key, (scene.absolute(), False))
+            found[key] = first, asked_for or kind != "file" or Path(path).is_file()
+    names = _short_names([path for path, _ in found.values()])
     return [
         SceneSource(kind, path, name, asked_for)
-        for ((kind, path), asked_for), name in zip(found.items(), names, strict=True)
+        for ((kind, _), (path, asked_for)), name in zip(found.items(), names, strict=True)
     ]
 
 
@@ -97,16 +99,15 @@ def _is_foreign(file: Path) -> bool:
 def _short_names(paths: list[Path]) -> list[str]:
     """The file names without extension, or with it where that tells files of a folder apart, and with as many folders
     before them as it takes to tell them apart."""
-    stems = [(path.parent, path.stem) for path in paths]
-    twins = {stem for stem in stems if stems.count(stem) > 1}
-    short = [path.name if (path.parent, path.stem) in twins or not path.is_file() else path.stem for path in paths]
+    stems = Counter((path.parent, path.stem) for path in paths)
+    short = [path.name if stems[path.parent, path.stem] > 1 or not path.is_file() else path.stem for path in paths]
     names = short
     for depth in range(1, max((len(path.parts) for path in paths), default=0)):
-        doubled = {name for name in names if names.count(name) > 1}
-        if not doubled:
+        count = Counter(names)
+        if len(count) == len(names):
             break
         names = [
-            "/".join((*path.parts[-1 - depth : -1], own)) if name in doubled else name
+            "/".join((*path.parts[-1 - depth : -1], own)) if count[name] > 1 else name
             for name, path, own in zip(names, paths, short, strict=True)
         ]
     return names

@@ -20,14 +20,15 @@ MASKS = "masks"
 
 
 def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) -> list[ObjectResult]:
-    """Results already in the folder of an evaluation with the same settings; [] for a new one.
+    """Results already in the folder of an evaluation with the same settings; [] for a new one, or one without results.
 
     Raises UserError if the folder holds an evaluation with other settings or of other scans of the same name,
     or cannot be written.
     """
     path = folder / SETTINGS
-    scenes = {source.name: [str(source.path), source.size, source.changed] for source in sources}
-    if not path.exists():
+    scenes = {source.name: [str(source.path.resolve()), source.size, source.changed] for source in sources}
+    results = read_results(folder)
+    if not path.exists() or not results:
         write_json(path, {"settings": settings.to_json(), "scenes": scenes})
         return []
     try:
@@ -51,7 +52,7 @@ def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) ->
                 "was changed: give another --out, or delete that folder."
             )
     write_json(path, {"settings": before, "scenes": known | scenes})
-    return read_results(folder)
+    return results
 
 
 def read_results(folder: Path) -> list[ObjectResult]:
@@ -130,6 +131,7 @@ def result_to_json(result: ObjectResult) -> dict:
         "overlaps": [{str(key): value for key, value in step.items()} for step in result.overlaps],
         "seconds": [round(value, 4) for value in result.seconds],
         "clicks": [[*click.position, int(click.positive), click.vertex] for click in result.clicks],
+        "ended": result.ended,
     }
 
 
@@ -145,4 +147,5 @@ def result_from_json(content: dict) -> ObjectResult:
         overlaps=[{int(key): value for key, value in step.items()} for step in content["overlaps"]],
         seconds=content["seconds"],
         clicks=[Click((x, y, z), bool(sign), int(vertex)) for x, y, z, sign, vertex in content["clicks"]],
+        ended=content.get("ended", ""),
     )

@@ -27,9 +27,9 @@ def summarise(results: Sequence[ObjectResult], classes: ClassList, ranking: str 
     """
     groups = {"all": list(results)}
     named = [result for result in results if result.class_name is not None]
-    if any(result.class_name in classes.structure for result in named):
-        groups["without structure"] = [r for r in results if r.class_name not in classes.structure]
-        groups["structure"] = [r for r in results if r.class_name in classes.structure]
+    if any(classes.is_structure(result.class_name) for result in named):
+        groups["without structure"] = [r for r in results if not classes.is_structure(r.class_name)]
+        groups["structure"] = [r for r in results if classes.is_structure(r.class_name)]
     if classes.seen is not None:
         groups["seen"] = [r for r in named if classes.is_seen(r.class_name)]
         groups["unseen"] = [r for r in named if not classes.is_seen(r.class_name)]
@@ -56,6 +56,9 @@ def summarise(results: Sequence[ObjectResult], classes: ClassList, ranking: str 
             if name in ("all", "seen", "unseen", "without structure")
         },
         "seconds_per_click": seconds(results),
+        "ended_early": [
+            {"scene": r.scene, "object": r.object, "clicks": len(r.clicks), "why": r.ended} for r in results if r.ended
+        ],
     }
 
 

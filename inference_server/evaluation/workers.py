@@ -16,6 +16,9 @@ from .plan import Task
 from .settings import Settings
 from .store import save_mask
 
+LATEST = 120.0
+"""Seconds in which a result has come after its task ended, however busy the machine is."""
+
 _worker: dict = {}
 """State of a worker process: its method, settings, folder, result queue and the stop signal."""
 
@@ -39,12 +42,16 @@ def run_tasks(tasks: list[Task], settings: Settings, folder: Path | None, jobs: 
         with worker_pool(jobs, "objects", _start_worker, (settings, folder, results, stop)) as pool:
             try:
                 pending = {pool.submit(_work, task) for task in tasks}
+                under_way = 0
                 while pending:
                     done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-                    yield from _arrived(results)
-                    for future in done:
-                        future.result()
-                yield from _arrived(results, patience=0.5)
+                    for result in _arrived(results):
+                        under_way -= 1
+                        yield result
+                    under_way += sum(future.result() for future in done)
+                # a process hands its results to a thread, which may be later than the end of the task
+                for _ in range(under_way):
+                    yield results.get(timeout=LATEST)
             finally:
                 stop.set()
     except BrokenProcessPool as error:
@@ -53,6 +60,10 @@ def run_tasks(tasks: list[Task], settings: Settings, folder: Path | None, jobs: 
             "A worker process died, most likely for want of memory: run it again with fewer --jobs; with "
             "--out it goes on where it stopped."
         ) from error
+    except queue.Empty:
+        raise UserError(
+            "Results of a worker process did not arrive: run it again; with --out it goes on where it stopped."
+        ) from None
 
 
 def run_task(task: Task, method: Method, settings: Settings, folder: Path | None) -> Iterator[ObjectResult]:
@@ -76,19 +87,23 @@ def _start_worker(settings: Settings, folder: Path | None, results: object, stop
     _worker.update(settings=settings, folder=folder, results=results, stop=stop, method=None)
 
 
-def _work(task: Task) -> None:
+def _work(task: Task) -> int:
+    """How many results were put into the queue."""
+    count = 0
     if _worker["method"] is None:  # here, not in the initializer: there an error only breaks the pool
         _worker["method"] = make_method(_worker["settings"])
     for result in run_task(task, _worker["method"], _worker["settings"], _worker["folder"]):
         result.mask = None
         _worker["results"].put(result)
+        count += 1
         if _worker["stop"].is_set():
-            return
+            break
+    return count
 
 
-def _arrived(results: object, patience: float = 0.0) -> Iterator[ObjectResult]:
+def _arrived(results: object) -> Iterator[ObjectResult]:
     while True:
         try:
-            yield results.get(timeout=patience) if patience else results.get_nowait()
+            yield results.get_nowait()
         except queue.Empty:
             return

@@ -1,7 +1,6 @@
 """Weights on disk: safetensors with the network's configuration inside; foreign PyTorch files load as data only."""
 
 import json
-import pickle
 from dataclasses import fields
 from pathlib import Path
 
@@ -56,10 +55,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
             raise UserError(f"The weights file {path} is damaged or cut short; copy it again ({error}).") from error
         if "config" not in metadata:
             raise UserError(f"The weights file {path} names no network; it was not written by Scanpick.")
-        return from_bytes(state), _config(json.loads(metadata["config"]), path)
+        return from_bytes(state), _config(metadata["config"], path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # damaged pickles raise whatever their reader stumbles over
         reason = str(error).split("\n")[0]
         raise UserError(f"The checkpoint {path} cannot be read safely as plain weights ({reason}).") from error
     for key in ("state_dict", "model", "model_state_dict"):
@@ -94,7 +93,11 @@ def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     model.load_state_dict(state)
 
 
-def _config(content: dict, path: Path) -> ModelConfig:
+def _config(text: str, path: Path) -> ModelConfig:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"The weights file {path} is damaged: what it says of its network is cut short.") from error
     known = {field.name for field in fields(ModelConfig)}
     if not isinstance(content, dict) or not set(content) <= known:
         raise UserError(f"The weights file {path} was written by a newer Scanpick; update this one.")

@@ -44,6 +44,27 @@ def test_a_truncated_file_is_a_sentence(small_file, tmp_path):
         load_model(cut)
 
 
+def test_a_configuration_cut_short_is_a_sentence(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "cut.safetensors", metadata={"config": '{"name": "Mink'})
+    with pytest.raises(UserError, match="is damaged"):
+        load_model(tmp_path / "cut.safetensors")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pytorch_file_cut_anywhere_is_a_sentence(tmp_path, zipped):
+    whole, cut = tmp_path / "whole.pth", tmp_path / "cut.pth"
+    state = {"state_dict": {"conv.kernel": torch.zeros(3, 4), "conv.bias": torch.zeros(4)}}
+    torch.save(state, whole, _use_new_zipfile_serialization=zipped)
+    content = whole.read_bytes()
+    for end in range(0, len(content) - 1, 7):
+        cut.write_bytes(content[:end])
+        with pytest.raises(UserError):
+            load_model(cut)
+    cut.write_text("hello world")
+    with pytest.raises(UserError, match="cannot be read safely"):
+        load_model(cut)
+
+
 def test_weights_of_another_network_are_a_sentence(tmp_path):
     other = tmp_path / "other.safetensors"
     save_weights(other, build_model(ModelConfig("MinkUNetSmall", "xyzrgb")).state_dict(), SMALL)

@@ -7,7 +7,9 @@ import shutil
 import numpy as np
 import pytest
 from plyfile import PlyData, PlyElement
+from typer.testing import CliRunner
 
+from inference_server.__main__ import app
 from inference_server.data import s3dis, scannet, semantickitti
 from inference_server.errors import UserError
 from inference_server.evaluation.sources import find_scenes
@@ -67,6 +69,35 @@ def test_scannet_s_label_table_gives_nyu40_classes(scannet_root):
     assert scan.names == {0: "wall", 1: "chair"}
 
 
+def test_scenes_that_are_links_keep_their_names_and_find_their_labels(scannet_root, tmp_path):
+    """ScanNet's table lies beside the links, or beside the scenes themselves; the links may be of other names."""
+    scene = scannet_root / "scans" / "scene0000_00"
+    stored, links = tmp_path / "store" / "ab12", tmp_path / "validation"
+    stored.parent.mkdir()
+    scene.rename(stored)
+    links.mkdir()
+    (links / "scene0000_00").symlink_to(stored, target_is_directory=True)
+    table = "id\traw_category\tnyu40id\tnyu40class\n5\toffice chair\t5\tchair\n1\twall\t1\twall\n"
+    for beside in (links, stored.parent):
+        (beside / scannet.LABEL_TABLE).write_text(table)
+        (source,) = find_scenes([links])
+        assert source.name == "scene0000_00"
+        assert source.load().names == {0: "wall", 1: "chair"}
+        (beside / scannet.LABEL_TABLE).unlink()
+    assert scannet.label_table(links / "scene0000_00") is None
+
+
+def test_an_evaluation_says_where_scannet_s_table_of_classes_is_missing(scannet_root):
+    options = ["--method", "region-growing", "--clicks", "1", "--jobs", "1", "--min-points", "1"]
+    told = "classes are the annotators' words"
+    for table in (False, True):
+        if table:
+            (scannet_root / scannet.LABEL_TABLE).write_text("raw_category\tnyu40id\tnyu40class\nwall\t1\twall\n")
+        outcome = CliRunner().invoke(app, ["evaluate", str(scannet_root), *options])
+        assert outcome.exit_code == 0, outcome.output
+        assert (told in " ".join(outcome.output.split())) != table
+
+
 @pytest.mark.parametrize("below", [".", "scans", "scans/scene0000_00"])
 def test_scannet_is_found_from_the_root_the_scans_or_one_scene(scannet_root, below):
     assert [path.name for path in scannet.find(scannet_root / below)] == ["scene0000_00"]
@@ -99,7 +130,9 @@ def s3dis_room(tmp_path):
     (room / "Annotations").mkdir(parents=True)
     (room / "office_1.txt").write_text("0 0 0 1 2 3\n")
     (room / "Annotations" / "chair_1.txt").write_text("0.500 -1.000 0.250 10 20 30\n0.6 -1 0.25 255 0 128\n")
-    (room / "Annotations" / "ceiling_1.txt").write_text("0 0 3.0 185\x10187 184\n")  # as in Area_5/hallway_6
+    (room / "Annotations" / "ceiling_1.txt").write_text(
+        "0 0 3.0 185\x00187 184\n"  # as in Area_5/hallway_6
+    )
     (room / "Annotations" / "stairs_1.txt").write_text("1 1 1 5 6 7\n")
     return room
 
@@ -124,6 +157,24 @@ def test_s3dis_rooms_of_the_same_name_are_told_apart_by_their_area(s3dis_room):
     shutil.copytree(s3dis_room, s3dis_room.parent.parent / "Area_6" / "office_1")
     sources = find_scenes([s3dis_room.parent.parent])
     assert [source.name for source in sources] == ["Area_5/office_1", "Area_6/office_1"]
+
+
+def test_a_digit_that_s3dis_lost_becomes_zero(s3dis_room):
+    (s3dis_room / "Annotations" / "chair_1.txt").write_text("22.350 6.692 103.0\x100000 143 150 152\n")  # office_19
+    scan = s3dis.read(s3dis_room)
+    chair = scan.positions[scan.instance == 1].astype(np.float64) + scan.offset
+    np.testing.assert_allclose(chair, [[22.35, 6.692, 103.0]], atol=1e-4)
+
+
+def test_hidden_files_are_no_objects_of_s3dis(s3dis_room):
+    (s3dis_room / "Annotations" / "._chair_1.txt").write_bytes(b"\x00\x05\x16\x07Mac OS X")
+    assert len(s3dis.read(s3dis_room).names) == 3
+
+
+def test_lines_of_s3dis_are_not_read_across_their_ends(s3dis_room):
+    (s3dis_room / "Annotations" / "chair_1.txt").write_text("0 0 0 1 2 3 4\n0 0 1 2 3\n")
+    with pytest.raises(UserError, match=r"Line 1 of .*chair_1.txt is not x y z r g b"):
+        s3dis.read(s3dis_room)
 
 
 def test_a_bad_line_of_s3dis_is_named(s3dis_room):
@@ -153,6 +204,16 @@ def test_a_semantickitti_sweep_has_changed_when_its_labels_have(kitti_root):
     later = source.changed + 1_000_000_000
     os.utime(labels, ns=(later, later))
     assert source.changed == later
+
+
+def test_sweeps_behind_a_link_have_their_labels_beside_the_link(kitti_root, tmp_path):
+    sequence = kitti_root / "dataset" / "sequences" / "08"
+    odometry = tmp_path / "odometry" / "08"
+    odometry.mkdir(parents=True)
+    (sequence / "velodyne").rename(odometry / "velodyne")
+    (sequence / "velodyne").symlink_to(odometry / "velodyne", target_is_directory=True)
+    (source,) = find_scenes([kitti_root])
+    assert len(source.load().names) == 3
 
 
 def test_semantickitti_things_are_instances_without_colours(kitti_root):
@@ -198,3 +259,11 @@ def test_a_folder_of_scan_files_gives_each_and_an_empty_one_a_sentence(tmp_path)
 def test_the_same_file_given_twice_is_one_scene(tmp_path):
     (tmp_path / "a.ply").touch()
     assert len(find_scenes([tmp_path, tmp_path / "a.ply"])) == 1
+
+
+def test_a_link_to_a_file_without_ending_is_read_by_the_link_s(tmp_path):
+    stored = tmp_path / "3f9a"
+    stored.touch()
+    (tmp_path / "room.ply").symlink_to(stored)
+    (source,) = find_scenes([tmp_path / "room.ply"])
+    assert (source.name, source.path.suffix) == ("room", ".ply")

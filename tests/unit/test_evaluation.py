@@ -2,8 +2,11 @@
 
 import csv
 import json
+import queue
 import resource
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +16,7 @@ from typer.testing import CliRunner
 from inference_server.__main__ import app
 from inference_server.data.scans import Scan, read_scan, write_ply
 from inference_server.errors import TooFarApart, UserError
+from inference_server.evaluation import workers
 from inference_server.evaluation.classes import ClassList, read_classes
 from inference_server.evaluation.objects import (
     ObjectResult,
@@ -23,10 +27,12 @@ from inference_server.evaluation.objects import (
     overlaps,
     override_cubes,
 )
+from inference_server.evaluation.plan import Task
 from inference_server.evaluation.settings import Settings
 from inference_server.evaluation.sources import find_scenes
 from inference_server.evaluation.store import append_result, read_results
 from inference_server.evaluation.summary import summarise
+from inference_server.evaluation.workers import run_tasks
 from inference_server.predictor import Prediction
 from inference_server.wire.protocol import Click
 
@@ -226,6 +232,10 @@ def test_class_lists(tmp_path):
     read = read_classes(path)
     assert read.is_seen("chair") and read.is_seen("refridgerator") and not read.is_seen("lamp")
     assert read.missing(["chair", "refridgerator", None, "lamp"]) == ["sofa"]
+    path.write_text(json.dumps({"structure": ["floor", "tabel"]}))
+    read = read_classes(path)
+    assert read.is_structure("floor") and not read.is_structure("wall") and not read.is_structure(None)
+    assert read.missing(["floor", "table"]) == ["tabel"]
     for wrong in ('{"seen": "chair"}', '{"saen": []}', "{", '{"names": {"five": "chair"}}', ""):
         path.write_text(wrong)
         with pytest.raises(UserError, match="class list"):
@@ -374,6 +384,74 @@ def test_what_is_no_labelled_scan_in_a_folder_is_left_out_and_told(scan_file, tm
     assert json.loads((folder / "summary.json").read_text())["plan"]["left_out_no_labelled_scans"] == 2
     with pytest.raises(UserError, match="no instance labels"):
         evaluate(folder / "unlabelled.ply", "--clicks", 1)
+
+
+def test_a_folder_of_an_evaluation_that_came_to_nothing_takes_other_settings(scan_file, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="lower --min-points"):
+        evaluate(scan_file, "--clicks", 2, "--min-points", 100_000, "--out", out)
+    evaluate(scan_file, "--clicks", 2, "--out", out)
+    assert len(read_results(out)) == 3
+
+
+def test_why_an_object_ended_early_is_kept_and_in_the_summary(tmp_path):
+    early = result("room", 3, [0.5, 0.5], ended="The clicks lie too far apart.")
+    early.seconds = [0.1]
+    append_result(tmp_path, early)
+    (read,) = read_results(tmp_path)
+    (told,) = summarise([read], ClassList())["ended_early"]
+    assert (told["scene"], told["object"], told["why"]) == ("room", 3, "The clicks lie too far apart.")
+
+
+def test_pictures_of_the_worst_are_this_run_s(scan_file, tmp_path):
+    out = tmp_path / "out"
+    evaluate(scan_file, "--clicks", 1, "--out", out)
+    (out / "worst" / "1-gone-7.png").write_bytes(b"")
+    evaluate(scan_file, "--clicks", 1, "--out", out)
+    assert sorted(path.name[0] for path in (out / "worst").iterdir()) == ["1", "2", "3"]
+
+
+def test_where_the_summary_cannot_be_written_nothing_is_clicked(scan_file, tmp_path):
+    (tmp_path / "taken").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be"):
+        evaluate(scan_file, "--clicks", 2, "--out", tmp_path / "out", "--json", tmp_path / "taken" / "summary.json")
+    assert not (tmp_path / "out").exists()
+
+
+def test_scans_without_the_colours_that_weights_need_are_named_before_the_first_click(scan_file, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    scan = read_scan(scan_file)
+    write_ply(folder / "plain.ply", replace(scan, colors=None))
+    network = ("--method", "network", "--weights", "rooms-small-rgb", "--device", "cpu", "--clicks", 1, "--every", 3)
+    with pytest.raises(UserError, match="plain has no colours, which the weights 'rooms-small-rgb' need"):
+        evaluate(folder / "plain.ply", *network)
+    write_ply(folder / "room.ply", scan)
+    assert "Left out: plain has no colours" in evaluate(folder, *network)
+
+
+def test_names_with_brackets_are_told_as_they_are(scan_file, tmp_path):
+    out = tmp_path / "o[/b]ut"
+    assert "o[/b]ut" in evaluate(scan_file, "--clicks", 1, "--out", out).replace("\n", "")
+
+
+def test_results_that_come_after_the_end_of_their_task_are_waited_for(scan_file, monkeypatch):
+    """A process hands its results to a thread that a busy machine may leave waiting."""
+
+    class Late(queue.Queue):
+        def get_nowait(self):
+            raise queue.Empty
+
+    class Context:
+        Queue, Event = Late, threading.Event
+
+    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: Context)
+    pool = lambda jobs, _, start, arguments: ThreadPoolExecutor(jobs, initializer=start, initargs=arguments)  # noqa: E731
+    monkeypatch.setattr(workers, "worker_pool", pool)
+    (source,) = find_scenes([scan_file])
+    tasks = [Task(source, ((1, "box"),)), Task(source, ((2, "box"),))]
+    got = list(run_tasks(tasks, Settings(method="region-growing", clicks=1), None, 2))
+    assert sorted(result.object for result in got) == [1, 2]
 
 
 def test_two_jobs_give_what_one_gives(scan_file, tmp_path):
