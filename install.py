@@ -10,6 +10,7 @@ if sys.version_info < (3, 10):  # noqa: UP036  (told, not crashed)
     sys.exit("Scanpick needs Python 3.10 or newer; run install.py with one, e.g. `python3.11 install.py demo`.")
 
 import argparse
+import io
 import signal
 import subprocess
 from pathlib import Path
@@ -89,6 +90,8 @@ def main(arguments: list[str]) -> int:
             command.add_argument("--scan", metavar="FILE", help="a scan of your own")
             command.add_argument("--clicks", metavar="FILE", help="where to click, for scans without labels")
             command.add_argument("--out", metavar="DIR", help="where the results go (demo_output)")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name that a console can't show; Python does so on stderr itself
     options, rest = parser.parse_known_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     if rest and options.command not in ("test", "serve"):

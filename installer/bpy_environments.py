@@ -3,14 +3,13 @@
 import ctypes
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import debian
-from .console import CommandFailed, InstallError, in_ci, try_run
-from .environment import pip_install
+from .console import InstallError, in_ci, try_run
+from .environment import make_venv, pip_install
 from .interpreters import find_python
 from .paths import cache_folder, venv_python
 
@@ -67,9 +66,7 @@ def environment(wheel: Wheel, extra: tuple[str, ...] = ()) -> Path:
                 "(pyenv and uv can) and run this again.".format(wheel.series, *wheel.python)
             )
         shutil.rmtree(folder, ignore_errors=True)
-        done = subprocess.run([str(base), "-m", "venv", str(folder)], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise CommandFailed(f"The environment {folder} could not be made.", done.stdout + done.stderr)
+        make_venv(base, folder)
         pip_install(python, ["--upgrade", "pip>=25.1,<27"], f"Preparing an environment for Blender {wheel.series}")
         missing = missing_distributions(python, wheel, extra)
     if missing:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -56,6 +57,17 @@ def progress_text(line: str, name: str) -> tuple[str, str]:
     return name, ""
 
 
+def environment_of_children(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment for a program whose output is read here, and what is `extra` to it."""
+    # a Python writes into pipes as its system does, on Windows in a code page, and all that is read here is UTF-8
+    return {**os.environ, "PYTHONIOENCODING": "utf-8", **(extra or {})}
+
+
+def _width() -> int:
+    """Columns of a line that is written over again; one that wraps can not be."""
+    return max(20, shutil.get_terminal_size().columns - 1)
+
+
 class _Output(threading.Thread):
     """Reads a program's output into a log file, keeping its last lines and what to show of them."""
 
@@ -86,19 +98,23 @@ def run(
 ) -> str:
     """Run a program while showing `what`, how far it is and the seconds; returns its last lines of output.
 
-    `env` is added to the environment. Raises CommandFailed with the last lines and the log's place.
+    `env` is added to the environment. Raises CommandFailed with the last lines and the log's place, or with why the
+    program does not start.
     """
     started, live = time.monotonic(), sys.stdout.isatty()
     if not live:
         say(f"  {what} ...")
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, **(env or {})},
-        cwd=cwd,
-    )
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment_of_children(env),
+            cwd=cwd,
+        )
+    except OSError as error:
+        raise CommandFailed(f"{what} failed: {command[0]} does not start ({error.strerror}).", str(error)) from error
     output, told, told_text = _Output(process.stdout, log), started, ""
     try:
         while process.poll() is None:
@@ -106,7 +122,8 @@ def run(
             now = time.monotonic()
             if live:
                 line = f"  {what} ... {output.shown} ({now - started:.0f} s)"
-                print(f"\r{line[:118]:<119}", end="", flush=True)
+                width = _width()
+                print(f"\r{line[:width]:<{width}}", end="", flush=True)
             elif now - told > 15 and output.shown != told_text:
                 told, told_text = now, output.shown
                 say(f"    {output.shown} ({now - started:.0f} s)")
@@ -119,10 +136,10 @@ def run(
     seconds = time.monotonic() - started
     tail = "\n".join(output.tail)
     if process.returncode != 0:
-        say("\r" * live + f"  {what}: failed after {seconds:.0f} s".ljust(119 * live))
+        say("\r" * live + f"  {what}: failed after {seconds:.0f} s".ljust(_width() * live))
         place = f" (the whole output is in {log})" if log else ""
         raise CommandFailed(f"{what} failed{place}.", tail)
-    say("\r" * live + f"  {what}: done in {seconds:.0f} s".ljust(119 * live))
+    say("\r" * live + f"  {what}: done in {seconds:.0f} s".ljust(_width() * live))
     return tail
 
 
@@ -135,6 +152,7 @@ def try_run(command: Sequence[str | Path], timeout: float = 60, **options) -> st
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=timeout,
+            env=environment_of_children(),
             **options,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -89,14 +88,18 @@ def _make_venv(python: Path) -> None:
         shutil.rmtree(VENV, ignore_errors=True)
     if try_run([sys.executable, "-c", "import venv, ensurepip"]) is None:
         debian.ensure(["python{}.{}-venv".format(*sys.version_info[:2])], "Python's module venv is missing")
-    done = subprocess.run(
-        [sys.executable, "-m", "venv", str(VENV)], stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    if done.returncode != 0:
+    make_venv(Path(sys.executable), VENV)
+
+
+def make_venv(base: Path, folder: Path) -> None:
+    """Make a virtual environment of the interpreter `base`. Raises CommandFailed."""
+    try:
+        run([base, "-m", "venv", folder], f"Making {folder}")
+    except CommandFailed as error:
         raise CommandFailed(
-            f"The environment {VENV} could not be made; can the folder be written, has the disk space?",
-            done.stdout + done.stderr,
-        )
+            f"The environment {folder} could not be made with {base}; can the folder be written, has the disk space?",
+            error.tail,
+        ) from error
 
 
 def _install_torch(python: Path, device: str, stamp: dict | None) -> str | None:

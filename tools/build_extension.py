@@ -7,6 +7,7 @@ cp312-abi3 for 5.1 and newer. Standard library only.
 """
 
 import argparse
+import os
 import platform
 import re
 import shutil
@@ -76,7 +77,8 @@ def fetch_wheel(series: Series, target: str, cache: Path) -> Path:
         command += ["--implementation", "cp", "--python-version", series.python, "--abi", series.abi]
         for tag in PLATFORMS[target]:
             command += ["--platform", tag]
-        done = subprocess.run([*command, "--dest", scratch, "--quiet"], capture_output=True, text=True)
+        utf8 = {"env": {**os.environ, "PYTHONIOENCODING": "utf-8"}, "encoding": "utf-8", "errors": "replace"}
+        done = subprocess.run([*command, "--dest", scratch, "--quiet"], capture_output=True, **utf8)
         wheels = sorted(Path(scratch).glob("*.whl"))
         if done.returncode or not wheels:
             reason = (done.stderr.strip().splitlines() or ["no wheel was found"])[-1]

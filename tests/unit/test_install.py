@@ -1,6 +1,7 @@
 """What install.py decides: the build of torch, the Blenders, what a failure means. Nothing is installed here."""
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -36,6 +37,18 @@ def serve(options, rest):
     'Start a program that tells its process and takes its time.'
     program = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     return install._start([sys.executable, "-c", program], options.device)
+
+install.COMMANDS["serve"] = serve
+sys.exit(install.main(["serve"]))
+"""
+
+SAYS_A_NAME = """
+import sys, install
+
+def serve(options, rest):
+    'Say a name that is not ASCII.'
+    install.say("C:/J\\xfcrgen")
+    return 0
 
 install.COMMANDS["serve"] = serve
 sys.exit(install.main(["serve"]))
@@ -140,6 +153,31 @@ class TestRun:
             console.run([sys.executable, "-c", "print('no luck'); raise SystemExit(3)"], "Breaking")
         assert "no luck" in caught.value.tail
 
+    def test_what_a_python_prints_arrives_whatever_the_systems_encoding(self, monkeypatch):
+        monkeypatch.setenv("PYTHONIOENCODING", "latin-1")  # as Windows' code pages: not UTF-8
+        program = [sys.executable, "-c", "print('C:/Users/J\xfcrgen')"]
+        assert console.try_run(program).strip() == "C:/Users/J\xfcrgen"
+        assert console.run(program, "Greeting") == "C:/Users/J\xfcrgen"
+
+    def test_what_the_caller_adds_to_the_environment_is_added(self, monkeypatch):
+        monkeypatch.setenv("KEPT", "kept")
+        program = "import os; print(os.environ['KEPT'], os.environ['ADDED'])"
+        assert console.run([sys.executable, "-c", program], "Greeting", env={"ADDED": "added"}) == "kept added"
+
+    @pytest.mark.parametrize(("columns", "width"), [(80, 79), (10, 20)])
+    def test_progress_fits_the_terminal(self, monkeypatch, columns, width):
+        terminal = io.StringIO()
+        terminal.isatty = lambda: True
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        console.run([sys.executable, "-c", "import time; time.sleep(0.3)"], "x" * 200)
+        shown = terminal.getvalue().split("\r")[1:-1]
+        assert shown and {len(line) for line in shown} == {width}
+
+    def test_a_program_that_does_not_start_is_a_sentence(self):
+        with pytest.raises(CommandFailed, match="Greeting failed: /nowhere/to/be/found does not start"):
+            console.run(["/nowhere/to/be/found"], "Greeting")
+
     def test_a_program_that_is_not_there_is_no_answer(self):
         assert console.try_run(["/nowhere/to/be/found"]) is None
         assert console.try_run([sys.executable, "-c", "raise SystemExit(1)"]) is None
@@ -181,6 +219,10 @@ class TestEnvironment:
 
     def test_what_an_extra_needs_is(self, whole):
         assert not whole("studio")
+
+    def test_a_python_that_does_not_start_makes_none_and_says_so(self, tmp_path):
+        with pytest.raises(InstallError, match="could not be made with .*gone"):
+            environment.make_venv(tmp_path / "gone", tmp_path / "venv")
 
     def test_a_changed_pyproject_is_not_whole(self, whole):
         assert not environment.is_whole(Path(sys.executable), {"pyproject": "other", "extras": []}, ())
@@ -305,6 +347,11 @@ class TestCommandLine:
         assert done.returncode == 0
         for command in ("demo", "test", "blender", "serve", "minkowski"):
             assert command in done.stdout
+
+    def test_what_the_console_can_not_show_does_not_end_it(self):
+        command, ascii_only = [sys.executable, "-c", SAYS_A_NAME], {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(command, capture_output=True, cwd=REPOSITORY, env=ascii_only)
+        assert (done.returncode, done.stdout.strip()) == (0, b"C:/J?rgen"), done.stderr
 
     def test_an_unknown_option_is_refused(self):
         done = self.install("demo", "--scna", "x.ply")
