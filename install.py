@@ -17,7 +17,8 @@ from pathlib import Path
 
 from installer import bpy_environments, environment, extension, minkowski, testing
 from installer.console import CommandFailed, InstallError, say
-from installer.torch_build import DEVICES
+from installer.interpreters import base_python
+from installer.torch_build import DEVICES, NoTorchError
 
 
 def demo(options: argparse.Namespace, rest: list[str]) -> int:
@@ -39,7 +40,11 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
 
 def blender(options: argparse.Namespace, rest: list[str]) -> int:
     """Build the add-on, check it with Blender's own tool and install it into the Blenders found."""
-    extension.install(environment.ensure(options.device), options.blender)
+    try:
+        extension.install(environment.ensure(options.device), options.blender)
+    except NoTorchError as error:
+        say(str(error))
+        extension.install(base_python(), options.blender, with_server=False)
     return 0
 
 

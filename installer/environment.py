@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+import platform
 import shutil
 import sys
 from pathlib import Path
 
 from . import debian
 from .console import CommandFailed, InstallError, run, say, try_run
-from .interpreters import SUPPORTED
+from .interpreters import SUPPORTED, is_from_microsofts_store
 from .paths import LOG, REPOSITORY, VENV, torch_release, venv_python
-from .torch_build import choose_device, find_driver, fits, torch_attempts
+from .torch_build import check_machine, choose_device, find_driver, fits, torch_attempts
 
 _STAMP = VENV / "scanpick.json"
 PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
@@ -36,6 +37,11 @@ def ensure(device: str = "auto", extras: tuple[str, ...] = ()) -> Path:
 
     device: "auto", "cpu", "cuda" or "mps"; "auto" keeps the build that is there. Raises InstallError.
     """
+    if is_from_microsofts_store():
+        raise InstallError(
+            "This is the Microsoft Store's Python, whose files Blender cannot see: install Python 3.11 from "
+            "python.org and use that."
+        )
     stamp = _read_stamp()
     python = venv_python(VENV)
     if stamp and (device == "auto" or fits(device, stamp["cuda"])) and is_whole(python, stamp, extras):
@@ -46,6 +52,7 @@ def ensure(device: str = "auto", extras: tuple[str, ...] = ()) -> Path:
                 *sys.version_info[:2], *SUPPORTED[0], *SUPPORTED[1]
             )
         )
+    check_machine()
     say(f"Setting up {VENV} (once; the log is in {LOG.name} there)")
     _make_venv(python)
     _STAMP.unlink(missing_ok=True)
@@ -70,6 +77,12 @@ def pip_install(python: Path, arguments: list[str], what: str) -> None:
 def explain(tail: str) -> str:
     """What pip's last lines mean, and what to do, as the second half of a sentence."""
     low = tail.lower()
+    if "long path" in low:  # pip's hint, where Windows refuses a path of more than 260 characters
+        return (
+            "a path is longer than Windows allows: move this folder to one like C:\\scanpick, or switch long paths on."
+        )
+    if "winerror 5]" in low or "winerror 32]" in low:
+        return "a file is in use: close Blender and the server, and run this again."
     if "no space left" in low or "errno 28" in low:
         return "the disk is full: free some space and run this again."
     if "no matching distribution" in low and "connection" not in low and "temporary failure" not in low:
@@ -121,9 +134,11 @@ def _install_torch(python: Path, device: str, stamp: dict | None) -> str | None:
             if number == len(attempts):
                 raise
             continue
-        version, cuda = installed_torch(python) or ("", None)
-        if version and fits(chosen, cuda):
-            return cuda
+        installed = installed_torch(python)
+        if installed is None:
+            raise InstallError(f"PyTorch is installed but does not start ({torch_trouble(python)}): {_way_to_start()}")
+        if fits(chosen, installed[1]):
+            return installed[1]
     raise InstallError(
         f"pip installed a PyTorch that is not the build for {chosen}; delete {VENV}, look for PyTorch in "
         "`pip config list`, and run this again."
@@ -135,6 +150,24 @@ def installed_torch(python: Path) -> tuple[str, str | None] | None:
     code = "import json, torch; print(json.dumps([torch.__version__, torch.version.cuda]))"
     answer = try_run([python, "-c", code], 120)
     return tuple(json.loads(answer.splitlines()[-1])) if answer else None
+
+
+def torch_trouble(python: Path) -> str:
+    """The last line of what an environment's torch says where it does not import."""
+    code = "try:\n    import torch\nexcept Exception as error:\n    print(type(error).__name__, error, sep=': ')"
+    lines = (try_run([python, "-c", code], 120) or "").strip().splitlines()
+    return lines[-1] if lines else "its process ends without a word"
+
+
+def _way_to_start() -> str:
+    """What to do about a torch that does not import, as the end of a sentence."""
+    if sys.platform != "win32":
+        return f"delete {VENV} and run this again."
+    machine = "arm64" if platform.machine() == "ARM64" else "x64"
+    return (
+        f"install the Microsoft Visual C++ Redistributable, https://aka.ms/vs/17/release/vc_redist.{machine}.exe, and "
+        f"run this again; if that is there, delete {VENV} first."
+    )
 
 
 def is_whole(python: Path, stamp: dict, extras: tuple[str, ...]) -> bool:

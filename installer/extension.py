@@ -51,16 +51,15 @@ def build(python: Path) -> Path:
     return folder
 
 
-def install(python: Path, chosen: Path | None) -> None:
+def install(python: Path, chosen: Path | None, *, with_server: bool = True) -> None:
     """Install the add-on into `chosen`, or into every Blender found, and tell it where the server lives.
 
+    with_server: whether `python` has what the server needs; else any Python with pip does, and nothing is told.
     Raises InstallError where there is no Blender to install into, one is too old, or it refuses the zip.
     """
     zips = sorted(build(python).glob("*.zip"))
-    recorded = try_run([python, "-c", _RECORD, python, REPOSITORY, base_python()], cwd=REPOSITORY)
-    if recorded is None:
-        raise InstallError("The place of the server could not be recorded; is the configuration folder writable?")
-    say(f"  The add-on will start the server from {REPOSITORY} (recorded in {recorded.strip()})")
+    if with_server:
+        _record_server(python)
     blenders = {chosen: blender_version(chosen)} if chosen else find_blenders()
     if chosen and blenders[chosen] is None:
         raise InstallError(f"{chosen} is not a Blender that starts; give the program's own path to --blender.")
@@ -71,6 +70,13 @@ def install(python: Path, chosen: Path | None) -> None:
         )
     for program, version in blenders.items():
         _install_into(program, version, zips)
+
+
+def _record_server(python: Path) -> None:
+    recorded = try_run([python, "-c", _RECORD, python, REPOSITORY, base_python()], cwd=REPOSITORY)
+    if recorded is None:
+        raise InstallError("The place of the server could not be recorded; is the configuration folder writable?")
+    say(f"  The add-on will start the server from {REPOSITORY} (recorded in {recorded.strip()})")
 
 
 def _install_into(program: Path, version: tuple[int, int, int], zips: list[Path]) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from .console import try_run
 
@@ -17,6 +17,11 @@ _ASK = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2], sys.e
 def base_python() -> Path:
     """The interpreter that runs this, and not that of a virtual environment, which may be thrown away."""
     return Path(sys._base_executable)
+
+
+def is_from_microsofts_store() -> bool:
+    """Whether what runs this is the Store's package, which writes into a copy of %APPDATA% of its own."""
+    return sys.platform == "win32" and "windowsapps" in PureWindowsPath(sys._base_executable.lower()).parts
 
 
 def find_python(version: tuple[int, int]) -> Path | None:
@@ -38,6 +43,13 @@ def _candidates(wanted: str) -> Iterator[list[str]]:
     if sys.platform == "win32" and shutil.which("py"):
         yield ["py", f"-{wanted}"]
     home = Path.home()
+    if sys.platform == "win32":
+        pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv" / "pyenv-win") / "versions"
+        uv = Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming") / "uv" / "python"
+        for folder in sorted([*pyenv.glob(f"{wanted}.*"), *uv.glob(f"cpython-{wanted}.*")], reverse=True):
+            if (folder / "python.exe").exists() and not folder.name.endswith("-win32"):  # 32 bits, for which bpy isn't
+                yield [str(folder / "python.exe")]
+        return
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
     folders = [
         *sorted(pyenv.glob(f"{wanted}.*/bin"), reverse=True),

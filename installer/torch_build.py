@@ -44,6 +44,29 @@ def cuda_variant(driver: Driver) -> str | None:
     return "cu126" if driver.cuda >= (12, 0) else None
 
 
+class NoTorchError(InstallError):
+    """There is no torch for this machine; the add-on alone, with a server elsewhere, works on it."""
+
+
+def check_machine(
+    system: str = sys.platform, machine: str = platform.machine(), release: str = platform.mac_ver()[0]
+) -> None:
+    """Raise NoTorchError where the pinned torch has no build: on Macs that are not arm64 or older than macOS 14.
+
+    machine: that of the Python, which under Rosetta is x86_64; release: of macOS.
+    """
+    if system != "darwin":
+        return
+    # a Python built for old systems is told 10.16, whatever the release
+    too_old = release.partition(".")[0] in ("11", "12", "13")
+    if machine != "arm64" or too_old:
+        raise NoTorchError(
+            "PyTorch 2.13 needs an Apple-silicon Mac with macOS 14 or newer and an arm64 Python, and this is "
+            f"macOS {release} with a Python for {machine}; the add-on alone works with a server on another machine "
+            "(docs/server.md)."
+        )
+
+
 def choose_device(asked: str, driver: Driver | None, system: str = sys.platform) -> str:
     """The device, cpu, cuda or mps, for what the user asked (auto: by the driver found)."""
     if asked == "auto":
@@ -62,7 +85,9 @@ def choose_device(asked: str, driver: Driver | None, system: str = sys.platform)
     return asked
 
 
-def torch_attempts(release: str, device: str, driver: Driver | None, system: str = sys.platform) -> list[list[str]]:
+def torch_attempts(
+    release: str, device: str, driver: Driver | None, system: str = sys.platform, machine: str = platform.machine()
+) -> list[list[str]]:
     """Arguments of `pip install`, to be tried in turn until one is carried out.
 
     PyPI's torch for Linux is a CUDA build of several GB. A requirement with a local version ("+cpu") cannot
@@ -70,7 +95,9 @@ def torch_attempts(release: str, device: str, driver: Driver | None, system: str
     """
     plain = f"torch=={release}"
     if system == "darwin" or (system == "win32" and device == "cpu"):
-        return [[plain]]
+        # for Windows on ARM PyTorch's own index has it, PyPI not
+        further = [[plain, "--extra-index-url", f"{_INDEX}cpu", "--retries", "2"]] if machine == "ARM64" else []
+        return [[plain], *further]
     variant = cuda_variant(driver) if device == "cuda" and driver else "cpu"
     attempts = [
         [f"{plain}+{variant}"],

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import install
 from installer import (
     bpy_environments,
     console,
@@ -23,7 +25,16 @@ from installer import (
 )
 from installer.console import CommandFailed, InstallError
 from installer.paths import venv_python
-from installer.torch_build import Driver, choose_device, cuda_variant, fits, parse_driver, torch_attempts
+from installer.torch_build import (
+    Driver,
+    NoTorchError,
+    check_machine,
+    choose_device,
+    cuda_variant,
+    fits,
+    parse_driver,
+    torch_attempts,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OLD, NEW = Driver((12, 4), (8, 9)), Driver((13, 1), (8, 9))
@@ -114,7 +125,12 @@ class TestTorchAttempts:
 
     @pytest.mark.parametrize(("system", "device"), [("darwin", "mps"), ("darwin", "cpu"), ("win32", "cpu")])
     def test_where_the_package_index_has_the_right_build_it_is_taken(self, system, device):
-        assert torch_attempts("2.13.0", device, None, system) == [["torch==2.13.0"]]
+        assert torch_attempts("2.13.0", device, None, system, "x86_64") == [["torch==2.13.0"]]
+
+    def test_for_windows_on_arm_pytorchs_own_index_is_asked_as_well(self):
+        first, second = torch_attempts("2.13.0", "cpu", None, "win32", "ARM64")
+        assert first == ["torch==2.13.0"]
+        assert second[:3] == ["torch==2.13.0", "--extra-index-url", "https://download.pytorch.org/whl/cpu"]
 
     def test_a_build_is_judged_by_what_torch_says_of_itself(self):
         assert fits("cpu", None)
@@ -125,6 +141,31 @@ class TestTorchAttempts:
 
     def test_the_release_is_the_one_of_pyproject(self):
         assert f'"torch=={paths.torch_release()}"' in (REPOSITORY / "pyproject.toml").read_text()
+
+
+class TestMacs:
+    @pytest.mark.parametrize(("machine", "release"), [("x86_64", "15.1"), ("x86_64", "12.7"), ("arm64", "13.6.1")])
+    def test_one_that_pytorch_has_no_build_for_is_refused_with_a_way_out(self, machine, release):
+        with pytest.raises(NoTorchError, match="Apple-silicon Mac with macOS 14 or newer.* on another machine"):
+            check_machine("darwin", machine, release)
+
+    @pytest.mark.parametrize("release", ["14.0", "15.1", "26.0", "10.16"])  # the last one told to Pythons for old Macs
+    def test_all_others_are_not(self, release):
+        check_machine("darwin", "arm64", release)
+        check_machine("linux", "x86_64", "")
+
+    def test_there_the_add_on_is_installed_alone(self, monkeypatch):
+        def refuse(device):
+            raise NoTorchError("no build")
+
+        installed = []
+        monkeypatch.setattr(environment, "ensure", refuse)
+        monkeypatch.setattr(extension, "install", lambda *arguments, **named: installed.append((arguments, named)))
+        options = types.SimpleNamespace(device="auto", blender=None)
+        assert install.blender(options, []) == 0
+        assert installed == [((interpreters.base_python(), None), {"with_server": False})]
+        with pytest.raises(NoTorchError):
+            install.serve(options, [])
 
 
 class TestProgress:
@@ -190,6 +231,9 @@ class TestRun:
         ("ERROR: No matching distribution found for torch==2.13.0+cpu", "no such package"),
         ("NewConnectionError: Connection refused\nERROR: No matching distribution found", "network"),
         ("PermissionError: [Errno 13] Permission denied: '/usr/lib'", "could not be written"),
+        ("OSError: [Errno 2]\nHINT: ... since this system does not have Windows Long Path support", "C:\\scanpick"),
+        ("OSError: [WinError 5] Access is denied: 'C:\\x\\_zmq.pyd'", "close Blender and the server"),
+        ("PermissionError: [WinError 32] The process cannot access the file", "close Blender and the server"),
         ("something else", "install.log"),
     ],
 )
@@ -223,6 +267,28 @@ class TestEnvironment:
     def test_a_python_that_does_not_start_makes_none_and_says_so(self, tmp_path):
         with pytest.raises(InstallError, match="could not be made with .*gone"):
             environment.make_venv(tmp_path / "gone", tmp_path / "venv")
+
+    def test_microsofts_store_python_is_refused(self, monkeypatch):
+        monkeypatch.setattr(interpreters.sys, "platform", "win32")
+        store = (
+            "C:\\Users\\anna\\AppData\\Local\\Microsoft\\WindowsApps\\PythonSoftwareFoundation.Python.3.11\\python.exe"
+        )
+        monkeypatch.setattr(sys, "_base_executable", store)
+        with pytest.raises(InstallError, match="Microsoft Store's Python.* python.org"):
+            environment.ensure()
+        monkeypatch.setattr(sys, "_base_executable", "C:\\Python311\\python.exe")
+        assert not interpreters.is_from_microsofts_store()
+
+    @pytest.mark.parametrize(("system", "way_out"), [("linux", "delete .*venv"), ("win32", "vc_redist.x64.exe")])
+    def test_a_torch_that_does_not_start_is_told_from_one_of_another_build(
+        self, tmp_path, monkeypatch, system, way_out
+    ):
+        (tmp_path / "torch.py").write_text("print('Loading')\nraise OSError('c10.dll or one of its dependencies')")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setattr(environment, "pip_install", lambda *arguments: None)
+        monkeypatch.setattr(environment, "sys", types.SimpleNamespace(platform=system))
+        with pytest.raises(InstallError, match=f"does not start .OSError: c10.dll or one of .*{way_out}"):
+            environment._install_torch(Path(sys.executable), "cpu", None)
 
     def test_a_changed_pyproject_is_not_whole(self, whole):
         assert not environment.is_whole(Path(sys.executable), {"pyproject": "other", "extras": []}, ())
@@ -306,6 +372,20 @@ class TestPaths:
     def test_this_python_is_found_by_its_version(self):
         assert interpreters.find_python(sys.version_info[:2]) is not None
         assert interpreters.find_python((3, 99)) is None
+
+    def test_windows_pythons_of_pyenv_and_uv_are_found(self, tmp_path, monkeypatch):
+        system = types.SimpleNamespace(platform="win32", version_info=(3, 14), executable="python.exe")
+        monkeypatch.setattr(interpreters, "sys", system)
+        monkeypatch.setattr(interpreters.shutil, "which", lambda name: None)
+        monkeypatch.setattr(Path, "home", lambda: tmp_path)
+        monkeypatch.delenv("PYENV_ROOT", raising=False)
+        monkeypatch.setenv("APPDATA", str(tmp_path / "Roaming"))
+        pyenv, uv = tmp_path / ".pyenv" / "pyenv-win" / "versions", tmp_path / "Roaming" / "uv" / "python"
+        folders = [pyenv / "3.11.9", uv / "cpython-3.11.4-windows-x86_64-none"]
+        for folder in [*folders, pyenv / "3.11.9-win32", pyenv / "3.13.1"]:
+            folder.mkdir(parents=True)
+            (folder / "python.exe").touch()
+        assert {Path(python).parent for (python,) in interpreters._candidates("3.11")} == set(folders)
 
     def test_the_base_python_is_none_of_a_virtual_environment(self):
         ask = "import sys; print(sys.prefix == sys.base_prefix, '%d.%d' % sys.version_info[:2])"
