@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 ADDON = REPOSITORY / "blender_addon"
 WIRE = REPOSITORY / "inference_server" / "wire"
 PYZMQ = "27.1.0"
-SKIPPED = {"__pycache__", ".pytest_cache", ".ruff_cache"}
+SKIPPED = {"__pycache__", "Thumbs.db"}
 FIXED_TIME = (2026, 1, 1, 0, 0, 0)  # the same sources give the same bytes
 
 
@@ -105,8 +105,9 @@ def manifest(series: Series, wheel: Path, target: str) -> str:
 
 
 def _sources(folder: Path) -> list[Path]:
+    """The files of a folder, without what Python, tools and desktops leave there."""
     files = (f for f in sorted(folder.rglob("*")) if f.is_file() and f.suffix != ".pyc")
-    return [f for f in files if not SKIPPED & set(f.relative_to(folder).parts)]
+    return [f for f in files if not any(p in SKIPPED or p.startswith(".") for p in f.relative_to(folder).parts)]
 
 
 def _write_zip(file: Path, contents: dict[str, bytes]) -> None:
