@@ -35,7 +35,7 @@ def run_tests(device: str, arguments: list[str]) -> int:
     extensions = extension.build(python)
     for what, reason in left_out.items():
         say(f"Left out: {what}: {reason}")
-    with tempfile.TemporaryDirectory(prefix="scanpick-test-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="scanpick-test-", ignore_cleanup_errors=True) as scratch:
         variables = {
             "SCANPICK_PYTHON": str(python),
             "SCANPICK_EXTENSIONS": str(extensions),

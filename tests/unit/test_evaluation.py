@@ -3,7 +3,6 @@
 import csv
 import json
 import queue
-import resource
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -516,6 +515,7 @@ def test_one_object_that_is_the_whole_colourless_scan(tmp_path):
 
 
 def test_a_full_disk_stops_with_a_sentence_and_keeps_what_was_written(tmp_path):
+    resource = pytest.importorskip("resource", reason="only POSIX can limit the size of files")
     append_result(tmp_path, result("a", 0, [0.5] * 20))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
