@@ -10,6 +10,7 @@ if sys.version_info < (3, 10):  # noqa: UP036  (told, not crashed)
     sys.exit("Scanpick needs Python 3.10 or newer; run install.py with one, e.g. `python3.11 install.py demo`.")
 
 import argparse
+import contextlib
 import io
 import signal
 import subprocess
@@ -61,6 +62,9 @@ def build_minkowski(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+PATIENCE = 15.0
+"""Seconds after Ctrl+C until a program that goes on is told to end: longer than a server finishes what runs."""
+
 COMMANDS = {"demo": demo, "test": test, "blender": blender, "serve": serve, "minkowski": build_minkowski}
 
 
@@ -70,10 +74,15 @@ def _start(command: list[object], device: str) -> int:
     process = subprocess.Popen(arguments)
     try:
         return process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
+    except KeyboardInterrupt:
+        # The terminal has told the program too; told again it would not finish what runs. A second Ctrl+C does that.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
         raise
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
 
 def _terminated(number: int, frame: object) -> None:

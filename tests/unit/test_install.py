@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
 import zipfile
 from pathlib import Path
@@ -35,6 +36,7 @@ from installer.torch_build import (
     parse_driver,
     torch_attempts,
 )
+from tools import build_extension
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OLD, NEW = Driver((12, 4), (8, 9)), Driver((13, 1), (8, 9))
@@ -52,6 +54,32 @@ def serve(options, rest):
 install.COMMANDS["serve"] = serve
 sys.exit(install.main(["serve"]))
 """
+
+FINISHES_FIRST = """
+import signal, sys, install
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+install.PATIENCE = float(sys.argv[1])
+program = '''
+import signal, time
+stops = []
+signal.signal(signal.SIGINT, lambda *_: stops.append(1))
+signal.signal(signal.SIGTERM, lambda *_: exit(1))
+print("runs", flush=True)
+while not stops:
+    time.sleep(0.05)
+time.sleep(1.5)
+print("finished", flush=True)
+'''
+
+def serve(options, rest):
+    'Start a program that finishes its work after Ctrl+C, unless it is told to end.'
+    return install._start([sys.executable, "-c", program], options.device)
+
+install.COMMANDS["serve"] = serve
+sys.exit(install.main(["serve"]))
+"""
+
 
 SAYS_A_NAME = """
 import sys, install
@@ -320,6 +348,12 @@ class TestBlender:
         ]
         assert extension.fits(((5, 1, 0), None), (6, 0, 0))
 
+    def test_what_desktops_and_tools_leave_in_the_folders_is_not_in_the_zip(self, tmp_path):
+        for name in ("a.py", "ui/b.py", ".DS_Store", "ui/._b.py", "ui/Thumbs.db", ".idea/x", "__pycache__/a.pyc"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        assert build_extension._sources(tmp_path) == [tmp_path / "a.py", tmp_path / "ui" / "b.py"]
+
     def test_a_blender_that_does_not_start_is_refused(self, tmp_path):
         fake = tmp_path / "blender"
         fake.write_text("#!/bin/sh\necho this is no blender\n")
@@ -447,6 +481,23 @@ class TestCommandLine:
             assert process.wait(10) == 128 + signal.SIGTERM
         with pytest.raises(ProcessLookupError):
             os.kill(program_pid, 0)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="has no groups of processes to tell")
+    @pytest.mark.parametrize(
+        ("patience", "again", "said"), [(15, False, "finished\n"), (15, True, ""), (0.3, False, "")]
+    )
+    def test_ctrl_c_lets_its_program_finish_and_a_second_one_or_patience_ends_it(self, patience, again, said):
+        command = [sys.executable, "-c", FINISHES_FIRST, str(patience)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, **pipes) as process:
+            assert process.stdout.readline() == "runs\n"
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the program as well
+            if again:
+                time.sleep(0.5)
+                os.killpg(process.pid, signal.SIGINT)
+            assert process.stdout.read() == said
+            assert process.wait(10) == 130
+            assert "Stopped" in process.stderr.read()
 
     def test_install_needs_the_standard_library_only(self):
         code = "import install, sys; print([m for m in ('numpy', 'typer', 'torch', 'rich') if m in sys.modules])"
