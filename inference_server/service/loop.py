@@ -20,6 +20,7 @@ from ..wire.protocol import (
     Reply,
     decode,
     encode,
+    is_ipv6,
 )
 from ..wire.requests import ServerInfo, error_message, read_error
 from .desk import Desk
@@ -141,7 +142,7 @@ class Service:
         socket.router_mandatory = 1
         socket.maxmsgsize = MAX_FRAME_BYTES
         socket.rcvhwm, socket.sndhwm = 64, MOST_UNSENT
-        socket.ipv6 = "[" in settings.address
+        socket.ipv6 = is_ipv6(settings.address)
         self._gate = None
         try:
             if settings.keys is not None:

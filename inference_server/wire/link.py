@@ -3,7 +3,7 @@
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from .protocol import Message, ProtocolError, decode, encode
+from .protocol import Message, ProtocolError, decode, encode, is_ipv6
 
 _WATCHED = (
     zmq.Event.DISCONNECTED
@@ -29,7 +29,7 @@ class Link:
     ):
         self._socket = context.socket(zmq.DEALER)
         self._socket.linger = 0
-        self._socket.ipv6 = True
+        self._socket.ipv6 = is_ipv6(address)
         self._socket.reconnect_ivl = 100
         self._socket.reconnect_ivl_max = 1000
         if server_key:

@@ -230,6 +230,12 @@ class TestConnection:
             assert not [event for event in client.poll(200) if isinstance(event, StateChanged)]
             assert client.state is ConnectionState.CONNECTED
 
+    @pytest.mark.parametrize("listens_on", ["127.0.0.1", "localhost"])
+    def test_localhost_is_the_same_for_client_and_server(self, listens_on):
+        port = free_port()
+        with server(f"tcp://{listens_on}:{port}"), connected(f"tcp://localhost:{port}") as client:
+            assert client.status()["ready"]
+
     def test_over_ipv6(self):
         if not has_ipv6():
             pytest.skip("this machine has no IPv6")
