@@ -1,11 +1,11 @@
 """What a service may be told, with the limits that keep one client from taking it all."""
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..wire.protocol import DEFAULT_ADDRESS
+from .machine import machine_memory
 
 BYTES_PER_POINT = 48
 """Memory that a resident scan is counted with: its arrays (15) and what the predictor sorts out of them."""
@@ -17,10 +17,7 @@ SMALLEST_MEMORY, LARGEST_MEMORY = 2**30, 16 * 2**30
 def default_memory() -> int:
     """Bytes for scenes: a third of the machine's or the container's memory, between 1 and 16 GB; 4 GB where the system
     doesn't tell."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        total = 12 * 2**30
+    total = machine_memory() or 12 * 2**30
     for limit in CONTAINER_LIMITS:
         with suppress(OSError, ValueError):  # "max" where there is none
             total = min(total, int(limit.read_text()))

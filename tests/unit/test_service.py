@@ -1,5 +1,6 @@
 """The service: a real server process, spoken to through real sockets."""
 
+import ctypes
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +21,9 @@ from light_server import LightServer, a_scan, connected, free_port, server, sphe
 from test_protocol import mutations, recorded
 
 from inference_server.service.log import ServiceLog
+from inference_server.service.machine import machine_memory
 from inference_server.service.scenes import SceneStore
-from inference_server.service.settings import Settings
+from inference_server.service.settings import Settings, default_memory
 from inference_server.service.state import exposition
 from inference_server.wire.client import Client, ConnectionState, MaskReady, RequestError
 from inference_server.wire.protocol import (
@@ -710,6 +713,30 @@ class TestFigures:
         assert r'model="a \"b\" \\ c\nd"' in info
 
 
+class TestMemory:
+    def test_windows_is_asked_its_own_way(self, monkeypatch):
+        def tell(pointer) -> int:
+            status = pointer._obj
+            assert status.length == ctypes.sizeof(status) == 64
+            status.total = 24 * 2**30
+            return told[0]
+
+        told = [1]
+        kernel = SimpleNamespace(GlobalMemoryStatusEx=tell)
+        monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+        monkeypatch.setattr("inference_server.service.machine.sys", SimpleNamespace(platform="win32"))
+        monkeypatch.setattr("inference_server.service.settings.CONTAINER_LIMITS", ())
+        assert default_memory() == 8 * 2**30
+        told[0] = 0
+        assert machine_memory() is None and default_memory() == 4 * 2**30
+
+    def test_a_container_has_less_than_its_machine(self, tmp_path, monkeypatch):
+        (tmp_path / "memory.max").write_text(f"{6 * 2**30}\n")
+        monkeypatch.setattr("inference_server.service.settings.machine_memory", lambda: 24 * 2**30)
+        monkeypatch.setattr("inference_server.service.settings.CONTAINER_LIMITS", (tmp_path / "memory.max",))
+        assert default_memory() == 2 * 2**30
+
+
 class TestLog:
     def test_rotates_and_keeps_to_its_size(self, tmp_path, monkeypatch):
         monkeypatch.setattr("inference_server.service.log.FILE_BYTES", 2000)
@@ -721,6 +748,43 @@ class TestLog:
         assert len(files) == 5 and all(file.stat().st_size <= 2000 for file in files)
         lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
         assert max(line["number"] for line in lines) == 299 and {line["event"] for line in lines} == {"answer"}
+
+    @pytest.mark.parametrize("held", ["server.log", "server.log.1", "server.log.3"])
+    def test_a_file_that_another_process_holds_keeps_the_others_in_place_for_a_while(self, tmp_path, monkeypatch, held):
+        """As on Windows, where a file that is open can't be renamed."""
+        now = [0.0]
+        clock = SimpleNamespace(monotonic=lambda: now[0], strftime=time.strftime)
+        monkeypatch.setattr("inference_server.service.log.time", clock)
+        monkeypatch.setattr("inference_server.service.log.FILE_BYTES", 2000)
+        log, refused = ServiceLog(tmp_path / "server.log"), []
+
+        def write(first: int, seconds: float) -> list[int]:
+            """A hundred lines with a pause after each; the numbers of all that are kept, oldest first."""
+            for number in range(first, first + 100):
+                log.write("answer", number=number)
+                now[0] += seconds
+            names = [f"server.log.{n}" for n in (4, 3, 2, 1)]
+            files = [tmp_path / name for name in (*names, "server.log") if (tmp_path / name).exists()]
+            return [json.loads(line)["number"] for file in files for line in file.read_text().splitlines()]
+
+        def refuse(file: Path, target: Path, replace=Path.replace) -> None:
+            if file.name == held:
+                refused.append(file)
+                raise PermissionError(13, "The process cannot access the file", str(file))
+            replace(file, target)
+
+        before = [write(first, 0.0) for first in (0, 100, 200)][-1]
+        with monkeypatch.context() as holding:
+            holding.setattr(Path, "replace", refuse)
+            at_first = write(300, 0.1)
+            assert len(refused) == 1 and at_first[-100:] == list(range(300, 400))
+            if held == "server.log":
+                assert at_first == [*before, *range(300, 400)], "nothing older is touched"
+            assert write(400, 60.0) == [*at_first, *range(400, 500)] and len(refused) > 50
+        write(500, 60.0)
+        log.close()
+        assert (tmp_path / "server.log").stat().st_size <= 2000, "and it rotates again when it is let go"
+        assert not (tmp_path / "server.log.0").exists()
 
     def test_a_place_that_can_not_be_written_stops_nothing(self, tmp_path):
         (tmp_path / "file").write_text("")
