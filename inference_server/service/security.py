@@ -56,6 +56,7 @@ def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
     place = folder if name == SERVER_NAME else folder / CLIENTS_FOLDER
     secret_file, public_file = place / f"{name}.key_secret", place / f"{name}.key"
     try:
+        _refuse_another_case(place, name)
         if secret_file.is_file():
             return secret_file, False
         if public_file.is_file():
@@ -74,6 +75,18 @@ def make_keys(folder: Path, name: str) -> tuple[Path, bool]:
     except OSError as error:
         raise UserError(f"Keys can't be written in {place}: {error.strerror}; choose another folder.") from None
     return secret_file, True
+
+
+def _refuse_another_case(place: Path, name: str) -> None:
+    """Raise UserError for a new name that many disks (Windows', macOS's) take for that of keys which exist."""
+    names = {file.stem for file in place.glob("*.key*")}
+    if name not in names:
+        for other in names:
+            if other.lower() == name.lower():
+                raise UserError(
+                    f"There are keys named '{other}', and many disks don't tell '{name}' from that: use that name, or "
+                    "choose another."
+                )
 
 
 def read_key_file(file: Path) -> tuple[str, str | None]:

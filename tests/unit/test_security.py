@@ -42,6 +42,17 @@ def test_a_server_without_its_secret_file_is_told_what_to_do(tmp_path):
     assert make_keys(tmp_path, "server") == (secret_file, True)
 
 
+def test_names_that_differ_in_case_only_are_not_made_since_many_disks_take_them_for_one(tmp_path):
+    secret_file, _ = make_keys(tmp_path, "anna")
+    with pytest.raises(UserError, match="keys named 'anna'.* 'Anna'"):
+        make_keys(tmp_path, "Anna")
+    secret_file.unlink()
+    with pytest.raises(UserError, match="keys named 'anna'"):
+        make_keys(tmp_path, "ANNA")
+    assert sorted(file.name for file in (tmp_path / "clients").iterdir()) == ["anna.key"]
+    make_keys(tmp_path, "anna-2")
+
+
 @pytest.fixture(scope="module")
 def guarded(keys: Path) -> Iterator[LightServer]:
     with server(f"tcp://0.0.0.0:{free_port()}", keys=str(keys)) as process:
