@@ -23,6 +23,11 @@ from rich.table import Table
 from ..devices import choose_dtype
 from ..files import write_json
 
+try:
+    import resource
+except ImportError:  # Windows, which doesn't tell the peak this way
+    resource = None
+
 CONTENDERS = (("torch", "float32"), ("torch", "bfloat16"), ("minkowski", "float32"))
 
 
@@ -71,7 +76,7 @@ def command(
                 "engine": engine,
                 "dtype": dtype,
                 "seconds": statistics.median(run["seconds"] for run in runs),
-                "peak_mb": statistics.median(run["peak_mb"] for run in runs),
+                "peak_mb": statistics.median(run["peak_mb"] for run in runs) if resource else None,
             }
         )
     for row in rows:
@@ -79,7 +84,7 @@ def command(
             r for r in rows if (r["voxels"], r["mode"], r["engine"]) == (row["voxels"], row["mode"], "minkowski")
         ]
         row["time_ratio"] = row["seconds"] / reference[0]["seconds"] if reference else None
-        row["memory_ratio"] = row["peak_mb"] / reference[0]["peak_mb"] if reference else None
+        row["memory_ratio"] = row["peak_mb"] / reference[0]["peak_mb"] if reference and resource else None
     _print(console, model, rows)
     for engine, reason in skipped.items():
         console.print(f"Left out: {engine} ({reason})")
@@ -99,7 +104,7 @@ def _print(console: Console, model: str, rows: list[dict]) -> None:
             row["mode"],
             f"{row['engine']} {row['dtype']}",
             f"{row['seconds']:.2f}",
-            f"{row['peak_mb']:.0f}",
+            f"{row['peak_mb']:.0f}" if row["peak_mb"] else "-",
             *ratios,
         )
     console.print(table)
@@ -123,10 +128,8 @@ def surface_points(voxels: int, voxel_size: float = 0.05, seed: int = 0) -> np.n
     return ((unique[kept] + 0.5) * voxel_size).astype(np.float32)
 
 
-def measure(model: str, voxels: int, mode: str, engine: str, dtype: str) -> dict[str, float]:
-    """Seconds of the second of two runs and this process's peak resident memory in MB."""
-    import resource
-
+def measure(model: str, voxels: int, mode: str, engine: str, dtype: str) -> dict[str, float | None]:
+    """Seconds of the second of two runs and this process's peak resident memory in MB, None where it isn't told."""
     from ..models.points import Points
     from ..models.registry import ModelConfig, build_model
 
@@ -150,8 +153,14 @@ def measure(model: str, voxels: int, mode: str, engine: str, dtype: str) -> dict
     started = time.perf_counter()
     run()
     seconds = time.perf_counter() - started
+    return {"seconds": seconds, "peak_mb": _peak_memory()}
+
+
+def _peak_memory() -> float | None:
+    if resource is None:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
-    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
 """Both engines compute the same network from the same state dict."""
 
+import json
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
+from rich.console import Console
 
+from inference_server.benchmark import engine
 from inference_server.errors import UserError
 from inference_server.models.checkpoints import load_model
 from inference_server.models.points import Points
@@ -96,3 +101,16 @@ def test_folding_batch_norms_changes_nothing_but_the_time():
         for convolution, norm in model.norm_pairs():
             fold(convolution, norm)
         torch.testing.assert_close(model(points, features), before, rtol=1e-9, atol=1e-9)
+
+
+def test_a_system_that_does_not_tell_the_peak_of_memory_is_measured_without_it(capsys):
+    """As Windows, which has no module `resource`."""
+    arguments = ("MinkUNet14A", 300, "forward", "torch", "float32")
+    code = "import json, sys; sys.modules['resource'] = None; from inference_server.benchmark.engine import measure; "
+    command = [sys.executable, "-c", f"{code}print(json.dumps(measure(*{arguments})))"]
+    figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert figures["seconds"] > 0 and figures["peak_mb"] is None
+    row = {"voxels": 300, "mode": "forward", "engine": "torch", "dtype": "float32", "time_ratio": 1.0}
+    engine._print(Console(width=120), "MinkUNet14A", [row | figures | {"memory_ratio": None}])
+    cells = [cell.strip() for cell in capsys.readouterr().out.splitlines()[-2].split("│")]
+    assert cells[5:9] == ["-", "1.00", "-", ""]
