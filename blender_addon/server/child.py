@@ -19,3 +19,17 @@ def start(command: list[str], folder: str | Path, output: IO[bytes], errors: IO[
         env=environment | {"PYTHONIOENCODING": "utf-8"},
         creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
     )
+
+
+def end(process: subprocess.Popen) -> None:
+    """Tell a child to end, with the processes that it runs."""
+    if sys.platform != "win32":
+        process.terminate()
+        return
+    # where the end of a process is not that of the processes it runs
+    command = ["taskkill", "/PID", str(process.pid), "/T", "/F"]
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    try:
+        subprocess.Popen(command, creationflags=subprocess.CREATE_NO_WINDOW, **quiet)
+    except OSError:
+        process.kill()

@@ -1,7 +1,6 @@
 """The inference server as a child process of Blender: found through the installation record, stopped with Blender."""
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -155,10 +154,5 @@ class ServerProcess:
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return None
-        if sys.platform == "win32":  # where the end of a process is not that of the processes it runs
-            command = ["taskkill", "/PID", str(process.pid), "/T", "/F"]
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            subprocess.Popen(command, creationflags=subprocess.CREATE_NO_WINDOW, **quiet)
-        else:
-            process.terminate()
+        child.end(process)
         return process
