@@ -1,5 +1,9 @@
 """What is computed on, and in which numbers."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -27,6 +31,15 @@ def test_numbers_are_bfloat16_only_where_the_hardware_multiplies_them():
     assert choose_dtype(torch.device("cpu"), "float32") is torch.float32
     with pytest.raises(UserError, match="int8"):
         choose_dtype(torch.device("cpu"), "int8")
+
+
+def test_what_mps_lacks_is_computed_on_the_cpu_unless_the_user_says_otherwise():
+    name = "PYTORCH_ENABLE_MPS_FALLBACK"
+    code = f"import inference_server, os, sys; print(os.environ['{name}'], 'torch' in sys.modules)"
+    for mine, said in ((None, "1 False"), ("0", "0 False")):
+        environment = {key: value for key, value in os.environ.items() if key != name} | ({name: mine} if mine else {})
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert done.stdout.strip() == said, done.stderr
 
 
 def test_one_process_evaluates_on_a_gpu_and_some_on_a_cpu():
