@@ -57,9 +57,12 @@ def make_folder(path: Path) -> None:
 def check_writable(path: Path) -> None:
     """Make sure that a file can be written and replaced before it is needed. Raises UserError."""
     make_folder(path.parent)
+    new = not path.exists()
     try:
         with path.open("ab"), tempfile.TemporaryFile(dir=path.parent):
             pass
+        if new:
+            path.unlink()
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 

@@ -88,7 +88,7 @@ class Scene:
     ):
         corners = _check(positions, colors, voxel_size)
         self.rotation = to_upright(positions) if upright else AS_IT_IS
-        """(3, 3) of zeros and ones: place in the turned scan = rotation @ place as it was given."""
+        """(3, 3) of 0, 1 and -1: place in the turned scan = rotation @ place as it was given."""
         low, high = np.sort(corners @ self.rotation.T, axis=0)
         places = positions if self.rotation is AS_IT_IS else Turned(positions, self.rotation)
         self.voxel_size = voxel_size

@@ -11,7 +11,7 @@ CUBE = 0.2
 STOREY = (1.8, 6.0)
 """Heights in metres of what may be a room."""
 FEWEST, OUTNUMBERED = 30, 2.5
-"""How many cubes of things, and how many times as many near the floor as near the ceiling, say where the floor is."""
+"""How many cubes of things, and how many times as many in the lower half as in the upper, say where the floor is."""
 COVERED = 0.25
 """Share of a room's columns that have a floor, at the least."""
 
@@ -27,12 +27,13 @@ _OTHERS = (_Z_DOWN, _Y_UP, _Z_DOWN @ _Y_UP, _X_UP, _Z_DOWN @ _X_UP)
 
 
 def to_upright(positions: np.ndarray) -> np.ndarray:
-    """The rotation, (3, 3) float32 of zeros and ones, by which a scan stands upright: turned = positions @ rotation.T.
+    """The rotation, (3, 3) float32 of 0, 1 and -1, by which a scan stands upright: turned = positions @ rotation.T.
 
     As it is, unless it looks for certain like a room that is overturned or lies on a side. positions: (N, 3) float
     metres, finite.
     """
-    sample = positions[:: max(1, len(positions) // SAMPLE)].astype(np.float32)
+    sample = positions[:: max(1, len(positions) // SAMPLE)].astype(np.float64)
+    sample = (sample - sample[0]).astype(np.float32)  # survey coordinates have no centimetres in float32
     if _things_stand_below(sample):
         return AS_IT_IS
     turned = ((rotation, sample @ rotation.T) for rotation in _OTHERS)
@@ -61,7 +62,7 @@ def _is_as_wide_as_rooms(sample: np.ndarray) -> bool:
 
 
 def _things_stand_below(sample: np.ndarray) -> bool:
-    """Whether there is a floor below, and nearly all that is neither wall, floor nor ceiling is in the lower half."""
+    """Whether there is a floor below, and much more in the lower half that is neither wall, floor nor ceiling."""
     low, high = _box(sample)
     height = high[2] - low[2]
     if not STOREY[0] < height < STOREY[1]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import platform
 import shutil
 import sys
 from pathlib import Path
@@ -163,10 +162,9 @@ def _way_to_start() -> str:
     """What to do about a torch that does not import, as the end of a sentence."""
     if sys.platform != "win32":
         return f"delete {VENV} and run this again."
-    machine = "arm64" if platform.machine() == "ARM64" else "x64"
     return (
-        f"install the Microsoft Visual C++ Redistributable, https://aka.ms/vs/17/release/vc_redist.{machine}.exe, and "
-        f"run this again; if that is there, delete {VENV} first."
+        "install the Microsoft Visual C++ Redistributable, https://aka.ms/vs/17/release/vc_redist.x64.exe, and run "
+        f"this again; if that is there, delete {VENV} first."
     )
 
 

@@ -47,7 +47,8 @@ def _candidates(wanted: str) -> Iterator[list[str]]:
         pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv" / "pyenv-win") / "versions"
         uv = Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming") / "uv" / "python"
         for folder in sorted([*pyenv.glob(f"{wanted}.*"), *uv.glob(f"cpython-{wanted}.*")], reverse=True):
-            if (folder / "python.exe").exists() and not folder.name.endswith("-win32"):  # 32 bits, for which bpy isn't
+            narrow = folder.name.endswith("-win32") or "-windows-x86-" in folder.name  # 32 bits, for which bpy isn't
+            if (folder / "python.exe").exists() and not narrow:
                 yield [str(folder / "python.exe")]
         return
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"

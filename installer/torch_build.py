@@ -3,6 +3,7 @@
 import platform
 import re
 import sys
+import sysconfig
 from dataclasses import dataclass
 
 from .console import InstallError, try_run
@@ -49,19 +50,28 @@ class NoTorchError(InstallError):
 
 
 def check_machine(
-    system: str = sys.platform, machine: str = platform.machine(), release: str = platform.mac_ver()[0]
+    system: str = sys.platform,
+    machine: str = platform.machine(),
+    release: str = platform.mac_ver()[0],
+    build: str = sysconfig.get_platform(),
 ) -> None:
-    """Raise NoTorchError where the pinned torch has no build: on Macs that are not arm64 or older than macOS 14.
+    """Raise NoTorchError where the pinned torch has no build: on Macs that are not arm64 or older than macOS 14; and
+    InstallError for a Python of Windows on ARM, where other libraries have none.
 
-    machine: that of the Python, which under Rosetta is x86_64; release: of macOS.
+    machine: that of the Python, which under Rosetta is x86_64; release: of macOS; build: what Python was built for.
     """
+    if build == "win-arm64":
+        raise InstallError(
+            "Some libraries have no build for Windows on ARM: take the 64-bit x86 Python 3.11 from python.org, which "
+            "runs there too."
+        )
     if system != "darwin":
         return
     # a Python built for old systems is told 10.16, whatever the release
     too_old = release.partition(".")[0] in ("11", "12", "13")
     if machine != "arm64" or too_old:
         raise NoTorchError(
-            "PyTorch 2.13 needs an Apple-silicon Mac with macOS 14 or newer and an arm64 Python, and this is "
+            "PyTorch needs an Apple-silicon Mac with macOS 14 or newer and an arm64 Python, and this is "
             f"macOS {release} with a Python for {machine}; the add-on alone works with a server on another machine "
             "(docs/server.md)."
         )
@@ -85,9 +95,7 @@ def choose_device(asked: str, driver: Driver | None, system: str = sys.platform)
     return asked
 
 
-def torch_attempts(
-    release: str, device: str, driver: Driver | None, system: str = sys.platform, machine: str = platform.machine()
-) -> list[list[str]]:
+def torch_attempts(release: str, device: str, driver: Driver | None, system: str = sys.platform) -> list[list[str]]:
     """Arguments of `pip install`, to be tried in turn until one is carried out.
 
     PyPI's torch for Linux is a CUDA build of several GB. A requirement with a local version ("+cpu") cannot
@@ -95,9 +103,7 @@ def torch_attempts(
     """
     plain = f"torch=={release}"
     if system == "darwin" or (system == "win32" and device == "cpu"):
-        # for Windows on ARM PyTorch's own index has it, PyPI not
-        further = [[plain, "--extra-index-url", f"{_INDEX}cpu", "--retries", "2"]] if machine == "ARM64" else []
-        return [[plain], *further]
+        return [[plain]]
     variant = cuda_variant(driver) if device == "cuda" and driver else "cpu"
     attempts = [
         [f"{plain}+{variant}"],

@@ -32,11 +32,12 @@ def read(folder: Path) -> Scan:
     """One scene: instance = objectId of the aggregation, -1 elsewhere; names by instance.
 
     Names are NYU40 classes where `scannetv2-labels.combined.tsv` lies beside the scenes or one folder above
-    them (then `semantic` holds their numbers; scenes that are links are looked for in both places), else the
-    annotators' words. Raises UserError if a file is
-    missing or damaged, or if they do not belong together.
+    them (then `semantic` holds their numbers), else the annotators' words; for a scene that is a link,
+    it may lie beside the link or beside its target. Raises UserError if a file is missing or damaged, or if they do not
+    belong together.
     """
-    scene = folder.name
+    meshes = sorted(folder.glob(f"scene*{MESH}"))
+    scene = meshes[0].name.removesuffix(MESH) if meshes else folder.name
     raw = read_ply(_existing(folder, (f"{scene}{MESH}",)))
     labels = read_labels(folder, scene)
     if len(labels.instance) != len(raw.positions):

@@ -1,5 +1,6 @@
 """`python -m inference_server evaluate`: click the objects of labelled scans and report what came of it."""
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -121,11 +122,12 @@ def command(
     if out:
         write_csv(out, results)
         write_json(out / SUMMARY, summary)
-        plot_curves(out / "iou_over_clicks.png", summary)
-        _draw_worst(out, plan, results, settings, console)
     print_summary(console, summary)
     if json_file:
         write_json(json_file, summary)
+    if out:
+        plot_curves(out / "iou_over_clicks.png", summary)
+        _draw_worst(out, plan, results, settings, console)
     for result in results:
         if result.ended:
             what = f"{result.scene}, object {result.object}: no click after the {len(result.clicks)}th"
@@ -235,11 +237,13 @@ def _draw_worst(out: Path, plan: Plan, results: list[ObjectResult], settings: Se
     """Pictures of the objects with the lowest IoU after the last click."""
     sources = {task.source.name: task.source for task in plan.tasks}
     for old in (out / "worst").glob("*.png"):
-        old.unlink()
+        with contextlib.suppress(OSError):  # a picture that somebody looks at may have to stay
+            old.unlink()
     for place, result in enumerate(sorted(results, key=lambda r: r.ious[-1])[:WORST], 1):
         mask = load_mask(out, result)
         if mask is None:
-            console.print(f"No picture of object {result.object} of {result.scene}: its mask file is gone.")
+            missing = f"No picture of object {result.object} of {result.scene}: its mask file is gone."
+            console.print(missing, highlight=False, markup=False)
             continue
         path = out / "worst" / f"{place}-{result.scene.replace('/', '__')}-{result.object}.png"
         draw_object(path, sources[result.scene].load(), result, mask, settings.crop)

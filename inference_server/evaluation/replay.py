@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from inference_server.data.scans import Scan, read_scan
 from inference_server.errors import UserError
@@ -152,7 +153,7 @@ def print_replay(console: Console, sessions: Sequence[dict]) -> None:
     for row in (row for session in sessions for row in session["objects"]):
         cells = [f"{row[who][c - 1] * 100:.1f}" for who in ("human", "simulator") for c in COUNTS]
         name = f"{row['scene']} {row['object']} {row['class'] or ''}".strip()
-        table.add_row(name, str(row["clicks"]), f"{row['seconds']:.1f}", *cells)
+        table.add_row(Text(name), str(row["clicks"]), f"{row['seconds']:.1f}", *cells)
     table.add_section()
     table.add_row("mean", "", "", *(f"{value * 100:.1f}" for value in means(sessions).values()))
     console.print(table)

@@ -8,6 +8,9 @@ METHODS = ("network", "region-growing", "graph-cut")
 ADAPTATIONS = ("ours", "paper")
 """Names of `inference_server.adaptation.ADAPTATIONS`, which takes torch to import."""
 
+MEANT = ("weights_sha256", "device", "numbers", "version")
+"""Settings that say what the options meant where the evaluation was made."""
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -62,13 +62,23 @@ def find_scenes(paths: list[Path]) -> list[SceneSource]:
     for path in paths:
         for kind, scene in _scenes_at(Path(path)):
             key = kind, scene.resolve()
-            first, asked_for = found.get(key, (scene.absolute(), False))
+            first, asked_for = found.get(key, (_named_place(kind, scene), False))
             found[key] = first, asked_for or kind != "file" or Path(path).is_file()
     names = _short_names([path for path, _ in found.values()])
     return [
         SceneSource(kind, path, name, asked_for)
         for ((kind, _), (path, asked_for)), name in zip(found.items(), names, strict=True)
     ]
+
+
+def _named_place(kind: str, scene: Path) -> Path:
+    """Where a scene is read: as it was named, links not followed, but where only their target is what it takes."""
+    named = scene.resolve() if ".." in scene.parts else scene.absolute()
+    if kind == "file" and named.suffix.lower() not in READERS:
+        return scene.resolve()
+    if kind == "semantickitti" and not semantickitti.label_file(named).exists():
+        return scene.resolve()
+    return named
 
 
 def _scenes_at(path: Path) -> list[tuple[str, Path]]:

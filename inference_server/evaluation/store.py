@@ -12,7 +12,7 @@ from inference_server.files import replacing, write_json
 from inference_server.wire.protocol import Click
 
 from .objects import ObjectResult
-from .settings import Settings
+from .settings import MEANT, Settings
 from .sources import RESULTS, SceneSource
 
 SETTINGS, OBJECTS, SUMMARY = "settings.json", "objects.jsonl", "summary.json"
@@ -28,7 +28,7 @@ def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) ->
     path = folder / SETTINGS
     scenes = {source.name: [str(source.path.resolve()), source.size, source.changed] for source in sources}
     results = read_results(folder)
-    if not path.exists() or not results:
+    if not results:
         write_json(path, {"settings": settings.to_json(), "scenes": scenes})
         return []
     try:
@@ -37,6 +37,11 @@ def open_folder(folder: Path, settings: Settings, sources: list[SceneSource]) ->
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error}): delete {folder} or give another --out.") from error
     changed = settings.differences(before)
+    if changed and not set(changed) - set(MEANT):
+        raise UserError(
+            f"{folder} holds an evaluation by another Scanpick, with other weights of this name or on other hardware "
+            f"({', '.join(changed)}): give another --out, or delete that folder."
+        )
     if changed:
         options = ", ".join(
             f"{name.replace('_', '-')} {before.get(name)} there, {settings.to_json()[name]} now" for name in changed

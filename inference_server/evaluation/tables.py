@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .metrics import COUNTS, TARGETS
 
@@ -10,7 +11,7 @@ NOC = [f"NoC@{target * 100:.0f}" for target in TARGETS]
 
 def print_summary(console: Console, summary: dict) -> None:
     """Print the groups with their intervals, the classes, AP, and what was left out."""
-    console.print(summary["protocol"][0].upper() + summary["protocol"][1:] + ".", highlight=False)
+    console.print(summary["protocol"][0].upper() + summary["protocol"][1:] + ".", highlight=False, markup=False)
     console.print(_group_table(summary))
     if len(summary["by_class"]) > 1:
         console.print(_class_table(summary))
@@ -61,7 +62,7 @@ def _class_table(summary: dict) -> Table:
         table.add_column(name, justify="right")
     for name, values in sorted(summary["by_class"].items(), key=lambda item: -item[1]["objects"]):
         cells = [f"{values[figure]:.1f}" for figure in NOC] + [f"{values[figure] * 100:.0f}" for figure in ious]
-        table.add_row(name, str(values["objects"]), *cells)
+        table.add_row(Text(name), str(values["objects"]), *cells)
     return table
 
 

@@ -42,14 +42,16 @@ class RotatingFile(logging.handlers.RotatingFileHandler):
         # the first is the newest one's on its way
         files = [Path(f"{newest}.{number}") for number in range(self.backupCount + 1)]
         try:
-            newest.replace(files[0])
+            if not files[0].exists():  # else a rotation was cut off, and that one goes on first
+                newest.replace(files[0])
             free = next((number for number, file in enumerate(files) if not file.exists()), self.backupCount)
             for number in range(free, 0, -1):
                 files[number - 1].replace(files[number])
         except OSError:
             self._retry_at = time.monotonic() + RETRY
-            if files[0].exists():
-                files[0].replace(newest)
+            with contextlib.suppress(OSError):
+                if not newest.exists():
+                    files[0].replace(newest)
 
 
 class ServiceLog:

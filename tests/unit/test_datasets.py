@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +86,17 @@ def test_scenes_that_are_links_keep_their_names_and_find_their_labels(scannet_ro
         assert source.load().names == {0: "wall", 1: "chair"}
         (beside / scannet.LABEL_TABLE).unlink()
     assert scannet.label_table(links / "scene0000_00") is None
+
+
+def test_a_scene_is_found_from_inside_and_by_links_of_other_names(scannet_root, tmp_path, monkeypatch):
+    scene = scannet_root / "scans" / "scene0000_00"
+    (scene / "sub").mkdir()
+    (tmp_path / "first").symlink_to(scene, target_is_directory=True)
+    monkeypatch.chdir(scene / "sub")
+    for path in (Path(".."), tmp_path / "first"):
+        (source,) = find_scenes([path])
+        assert set(source.load().names.values()) == {"wall", "office chair"}
+    assert find_scenes([Path("..")])[0].name == "scene0000_00"
 
 
 def test_an_evaluation_says_where_scannet_s_table_of_classes_is_missing(scannet_root):
@@ -216,6 +228,13 @@ def test_sweeps_behind_a_link_have_their_labels_beside_the_link(kitti_root, tmp_
     assert len(source.load().names) == 3
 
 
+def test_a_link_to_a_sweep_has_the_labels_of_its_target(kitti_root, tmp_path):
+    (sweep,) = semantickitti.find(kitti_root)
+    (tmp_path / "000000.bin").symlink_to(sweep)
+    (source,) = find_scenes([tmp_path / "000000.bin"])
+    assert len(source.load().names) == 3
+
+
 def test_semantickitti_things_are_instances_without_colours(kitti_root):
     (source,) = find_scenes([kitti_root])
     scan = source.load()
@@ -267,3 +286,7 @@ def test_a_link_to_a_file_without_ending_is_read_by_the_link_s(tmp_path):
     (tmp_path / "room.ply").symlink_to(stored)
     (source,) = find_scenes([tmp_path / "room.ply"])
     assert (source.name, source.path.suffix) == ("room", ".ply")
+    (tmp_path / "latest").symlink_to(tmp_path / "other.ply")
+    (tmp_path / "other.ply").touch()
+    (source,) = find_scenes([tmp_path / "latest"])
+    assert source.path.suffix == ".ply"

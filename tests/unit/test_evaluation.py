@@ -415,6 +415,9 @@ def test_where_the_summary_cannot_be_written_nothing_is_clicked(scan_file, tmp_p
     with pytest.raises(UserError, match="cannot be"):
         evaluate(scan_file, "--clicks", 2, "--out", tmp_path / "out", "--json", tmp_path / "taken" / "summary.json")
     assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="nothing at"):
+        evaluate(tmp_path / "gone.ply", "--json", tmp_path / "summary.json")
+    assert not (tmp_path / "summary.json").exists(), "nothing is left of the trial"
 
 
 def test_scans_without_the_colours_that_weights_need_are_named_before_the_first_click(scan_file, tmp_path):
@@ -430,8 +433,31 @@ def test_scans_without_the_colours_that_weights_need_are_named_before_the_first_
 
 
 def test_names_with_brackets_are_told_as_they_are(scan_file, tmp_path):
-    out = tmp_path / "o[/b]ut"
-    assert "o[/b]ut" in evaluate(scan_file, "--clicks", 1, "--out", out).replace("\n", "")
+    room, out = tmp_path / "a[b].ply", tmp_path / "o[/b]ut"
+    write_ply(room, replace(read_scan(scan_file), names={0: "floor", 1: "lamp [red]", 2: "box"}))
+    printed = evaluate(room, "--clicks", 1, "--out", out)
+    assert "o[/b]ut" in printed.replace("\n", "") and "lamp [red]" in printed
+    for mask in (out / "masks").iterdir():
+        mask.unlink()
+    assert "of a[b]: its mask file is gone" in evaluate(room, "--clicks", 1, "--out", out)
+
+
+def test_results_whose_settings_are_gone_are_not_taken_for_one_s_own(scan_file, tmp_path):
+    out = tmp_path / "out"
+    evaluate(scan_file, "--clicks", 2, "--out", out)
+    (out / "settings.json").unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        evaluate(scan_file, "--clicks", 3, "--out", out)
+
+
+def test_an_evaluation_of_another_version_is_told_from_one_with_other_options(scan_file, tmp_path):
+    out = tmp_path / "out"
+    evaluate(scan_file, "--clicks", 2, "--out", out)
+    content = json.loads((out / "settings.json").read_text())
+    content["settings"]["version"] = "0.0.1"
+    (out / "settings.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="by another Scanpick.*version.*give another --out"):
+        evaluate(scan_file, "--clicks", 2, "--out", out)
 
 
 def test_results_that_come_after_the_end_of_their_task_are_waited_for(scan_file, monkeypatch):

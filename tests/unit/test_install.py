@@ -153,12 +153,7 @@ class TestTorchAttempts:
 
     @pytest.mark.parametrize(("system", "device"), [("darwin", "mps"), ("darwin", "cpu"), ("win32", "cpu")])
     def test_where_the_package_index_has_the_right_build_it_is_taken(self, system, device):
-        assert torch_attempts("2.13.0", device, None, system, "x86_64") == [["torch==2.13.0"]]
-
-    def test_for_windows_on_arm_pytorchs_own_index_is_asked_as_well(self):
-        first, second = torch_attempts("2.13.0", "cpu", None, "win32", "ARM64")
-        assert first == ["torch==2.13.0"]
-        assert second[:3] == ["torch==2.13.0", "--extra-index-url", "https://download.pytorch.org/whl/cpu"]
+        assert torch_attempts("2.13.0", device, None, system) == [["torch==2.13.0"]]
 
     def test_a_build_is_judged_by_what_torch_says_of_itself(self):
         assert fits("cpu", None)
@@ -171,7 +166,7 @@ class TestTorchAttempts:
         assert f'"torch=={paths.torch_release()}"' in (REPOSITORY / "pyproject.toml").read_text()
 
 
-class TestMacs:
+class TestMachines:
     @pytest.mark.parametrize(("machine", "release"), [("x86_64", "15.1"), ("x86_64", "12.7"), ("arm64", "13.6.1")])
     def test_one_that_pytorch_has_no_build_for_is_refused_with_a_way_out(self, machine, release):
         with pytest.raises(NoTorchError, match="Apple-silicon Mac with macOS 14 or newer.* on another machine"):
@@ -181,6 +176,11 @@ class TestMacs:
     def test_all_others_are_not(self, release):
         check_machine("darwin", "arm64", release)
         check_machine("linux", "x86_64", "")
+
+    def test_a_python_for_windows_on_arm_is_told_which_one_to_take(self):
+        with pytest.raises(InstallError, match="64-bit x86 Python"):
+            check_machine("win32", "ARM64", "", "win-arm64")
+        check_machine("win32", "ARM64", "", "win-amd64")
 
     def test_there_the_add_on_is_installed_alone(self, monkeypatch):
         def refuse(device):
@@ -416,7 +416,7 @@ class TestPaths:
         monkeypatch.setenv("APPDATA", str(tmp_path / "Roaming"))
         pyenv, uv = tmp_path / ".pyenv" / "pyenv-win" / "versions", tmp_path / "Roaming" / "uv" / "python"
         folders = [pyenv / "3.11.9", uv / "cpython-3.11.4-windows-x86_64-none"]
-        for folder in [*folders, pyenv / "3.11.9-win32", pyenv / "3.13.1"]:
+        for folder in [*folders, pyenv / "3.11.9-win32", uv / "cpython-3.11.9-windows-x86-none", pyenv / "3.13.1"]:
             folder.mkdir(parents=True)
             (folder / "python.exe").touch()
         assert {Path(python).parent for (python,) in interpreters._candidates("3.11")} == set(folders)

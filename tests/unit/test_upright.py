@@ -26,7 +26,7 @@ def surface(rng, corner, size, count):
 
 @pytest.fixture(scope="module")
 def room():
-    """6 x 4 x 2.6 m: floor, ceiling, two walls, and twelve boxes on the floor: positions, colours, ids, box 2 is 2."""
+    """6 x 4 x 2.6 m: positions, colours, ids: 0 the floor, 1 the ceiling, 2 and 3 walls, 4 to 15 boxes on the floor."""
     rng = np.random.default_rng(0)
     parts = [
         surface(rng, (0, 0, 0), (6, 4, 0.01), 24000),
@@ -59,9 +59,14 @@ def test_a_room_of_other_axes_is_turned_upright(room, turn):
     assert (rotation @ TURNS[turn])[2].tolist() == [0, 0, 1]
 
 
+def test_survey_coordinates_change_nothing(room):
+    given = room[0].astype(np.float64) @ TURNS["z down"].T + (500_000, 5_500_000, 100)
+    assert (to_upright(given) @ TURNS["z down"])[2].tolist() == [0, 0, 1]
+
+
 @pytest.mark.parametrize("turn", TURNS)
 def test_what_is_no_room_stays_as_it_is(room, turn):
-    """A table's things, a lone wall, a floor without anything on it, and a house are left alone."""
+    """A box, a wall, a bare floor or ceiling, and what is as large as a house are left alone."""
     positions, _, labels = room
     for part in (labels == 5, labels == 2, labels == 0, labels == 1):
         assert to_upright(positions[part] @ TURNS[turn].T) is AS_IT_IS
