@@ -62,7 +62,7 @@ def propose(positions: np.ndarray) -> Proposal:
     small against the point spacing that voxels stay empty.
 
     Args:
-        positions: float32 (N, 3) in metres, z up, finite.
+        positions: float32 (N, 3) in metres, finite.
     """
     low, high = robust_box(positions)
     sides = high - low

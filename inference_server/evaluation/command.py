@@ -109,7 +109,7 @@ def command(
         )
         for reason in plan.no_scans:
             progress.console.print(f"Left out: {reason}", highlight=False, markup=False)
-        for remark in _remarks(sources):
+        if remark := _about_classes(sources):
             progress.console.print(remark, highlight=False, markup=False)
         results = _run(plan, settings, before, out, jobs or default_jobs(device), progress)
     summary = {
@@ -139,16 +139,16 @@ def command(
         console.print(where, highlight=False, markup=False, soft_wrap=True)
 
 
-def _remarks(sources: list[SceneSource]) -> list[str]:
-    """What a reader of the figures should know of the scenes."""
+def _about_classes(sources: list[SceneSource]) -> str:
+    """A sentence where class names are not those that a reader of the figures expects, else ""."""
     untold = [source.name for source in sources if source.kind == "scannet" and not label_table(source.path)]
     if not untold:
-        return []
+        return ""
     others = f" and {len(untold) - 1} more" if len(untold) > 1 else ""
-    return [
+    return (
         f"{LABEL_TABLE} is neither beside {untold[0]}{others} nor one folder above: classes are the annotators' words "
         "instead of NYU40's. Copy it there from the data set."
-    ]
+    )
 
 
 def _replay(
