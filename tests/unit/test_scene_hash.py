@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from blake3 import blake3
 
 from inference_server.wire.protocol import CHUNK_POINTS
 from inference_server.wire.scene_hash import SceneHasher, scene_hash
@@ -35,6 +36,16 @@ def test_hashing_in_chunks_is_hashing_at_once(threads):
     content, colors = a_scene()
     assert hash_in_chunks(threads, content, colors).hexdigest() == scene_hash(content, colors)
     assert hash_in_chunks(threads, content, None).hexdigest() == scene_hash(content)
+
+
+def test_it_is_what_the_protocol_says():
+    content, colors = a_scene()
+    blocks = b""
+    for start in range(0, len(content), 65_536):
+        part = slice(start, start + 65_536)
+        blocks += blake3(content[part].tobytes() + colors[part].tobytes()).digest()
+    head = b"scanpick scene 3" + len(content).to_bytes(8, "little") + b"\1"
+    assert scene_hash(content, colors) == blake3(head + blocks).hexdigest()
 
 
 def test_every_change_shows():

@@ -600,7 +600,7 @@ class TestRefusals:
             header = {"version": 99, "id": 5, "type": "ping", "args": {}, "arrays": []}
             client.socket.send(json.dumps(header).encode())
             code, sentence = read_error(client.answer())
-            assert code is ErrorCode.UNSUPPORTED_VERSION and "version 2" in sentence and "version 99" in sentence
+            assert code is ErrorCode.UNSUPPORTED_VERSION and "version 3" in sentence and "version 99" in sentence
 
     def test_a_frame_that_is_too_large_never_arrives(self, running):
         with Raw(running.address) as client:
