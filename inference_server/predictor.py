@@ -80,7 +80,8 @@ class Predictor:
         """Sort a scan for clicking: positions (N, 3) float metres, colors (N, 3) uint8 or None. Raises UserError.
 
         Colours that are all the same count as none, where the default weights leave a choice: as colours they say that
-        everything is like what was clicked. A room that is overturned or lies on a side is worked on upright.
+        everything is like what was clicked. A room that is overturned, lies on a side or slants is worked
+        on upright.
         """
         colors = None if colors is None else np.asarray(colors)
         if colors is not None and self.weights == "default" and _are_plain(colors):

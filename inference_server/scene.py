@@ -74,8 +74,8 @@ class Scene:
 
     positions: (N, 3) float metres (any offset; kept in float64 while it is taken off), colors: (N, 3) uint8 or None,
     voxel_size: metres, regions: where its regions are kept, default a cache of its own, upright: whether a room that is
-    overturned or lies on a side is turned; what is said of scan coordinates is then of the turned scan's. Takes 19
-    bytes per point and 4 per voxel, and 28 per point on the way. Raises UserError for arrays that are not a scan.
+    overturned, lies on a side or slants is turned; what is said of scan coordinates is then of the turned scan's. Takes
+    19 bytes per point and 4 per voxel, and 28 per point on the way. Raises UserError for arrays that are not a scan.
     """
 
     def __init__(
@@ -88,9 +88,10 @@ class Scene:
     ):
         corners = _check(positions, colors, voxel_size)
         self.rotation = to_upright(positions) if upright else AS_IT_IS
-        """(3, 3) of 0, 1 and -1: place in the turned scan = rotation @ place as it was given."""
-        low, high = np.sort(corners @ self.rotation.T, axis=0)
-        places = positions if self.rotation is AS_IT_IS else Turned(positions, self.rotation)
+        """(3, 3): place in the turned scan = rotation @ place as it was given."""
+        turned = None if self.rotation is AS_IT_IS else Turned(positions, self.rotation)
+        low, high = corners if turned is None else turned.corners()
+        places = positions if turned is None else turned
         self.voxel_size = voxel_size
         self.key = object()
         """What its regions are known by."""

@@ -1,9 +1,13 @@
 """Which way is up in a scan. Networks are trained on scans whose z axis points up; many a scan comes otherwise.
 
-RGB-D reconstructions often have the first camera's axes (y or z downwards), files of other programs y upwards.
+RGB-D reconstructions often have the first camera's axes (y or z downwards, or slanting), files of other programs y
+upwards, photogrammetry any.
 """
 
 import numpy as np
+from scipy import ndimage
+
+from .room_axes import room_axes
 
 SAMPLE = 100_000
 CUBE = 0.2
@@ -12,33 +16,44 @@ STOREY = (1.8, 6.0)
 """Heights in metres of what may be a room."""
 FEWEST, OUTNUMBERED = 30, 2.5
 """How many cubes of things, and how many times as many in the lower half as in the upper, say where the floor is."""
-COVERED = 0.25
-"""Share of a room's columns that have a floor, at the least."""
+LONG, THIN = 15, 4
+"""Cubes: what is longer than the first and not wider than the second, on average, may be a beam or a duct."""
+COVERED = 0.35
+"""Share of the rectangle around a room that has a floor, at the least."""
 
-WIDER, WIDE = 1.1, 4.0
+WIDER, WIDE = 1.0, 3.5
 """A room measures so many heights of it from wall to wall at the least, and so many metres one way."""
+
+_PART = 1_000_000
+"""Points that are turned together, so that nothing of a scan's whole size is made."""
+STRAIGHT, SLANTING = np.radians(4), np.radians(30)
+"""Angles: up to the first a scan stands straight; up to the second it is set straight, whatever stands in it."""
 
 AS_IT_IS = np.eye(3, dtype=np.float32)
 _Z_DOWN = np.diag([1, -1, -1]).astype(np.float32)
-_X_UP = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], np.float32)
-_Y_UP = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
-_OTHERS = (_Z_DOWN, _Y_UP, _Z_DOWN @ _Y_UP, _X_UP, _Z_DOWN @ _X_UP)
-"""Rotations that bring another axis, or the other end of this one, up."""
 
 
 def to_upright(positions: np.ndarray) -> np.ndarray:
-    """The rotation, (3, 3) float32 of 0, 1 and -1, by which a scan stands upright: turned = positions @ rotation.T.
+    """The rotation, (3, 3) float32, by which a scan stands upright: turned = positions @ rotation.T.
 
-    As it is, unless it looks for certain like a room that is overturned or lies on a side. positions: (N, 3) float
-    metres, finite.
+    As it is, unless it looks for certain like a room that is overturned, lies on a side or slants. Where an axis of the
+    scan is an axis of the room, or nearly, the rotation is of 0, 1 and -1. positions: (N, 3) float metres, finite.
     """
     sample = positions[:: max(1, len(positions) // SAMPLE)].astype(np.float64)
     sample = (sample - sample[0]).astype(np.float32)  # survey coordinates have no centimetres in float32
-    if _things_stand_below(sample):
+    axes = room_axes(sample)
+    ways = _ways(np.eye(3) if axes is None else axes)
+    rotations = [_bringing_up(way[2]) for way in ways]
+    seen = [sample @ way.astype(np.float32).T for way in ways]
+    straight = rotations[0] is AS_IT_IS
+    if straight and _things_stand_below(seen[0]):
         return AS_IT_IS
-    turned = ((rotation, sample @ rotation.T) for rotation in _OTHERS)
-    found = [rotation for rotation, points in turned if _is_as_wide_as_rooms(points) and _things_stand_below(points)]
-    return found[0] if len(found) == 1 else AS_IT_IS
+    others = range(1 if straight else 0, len(ways))
+    found = [which for which in others if _is_as_wide_as_rooms(seen[which]) and _things_stand_below(seen[which])]
+    if len(found) == 1:
+        return rotations[found[0]]
+    slants = rotations[0][2, 2] > np.cos(SLANTING) and _is_as_high_as_rooms(seen[0])
+    return rotations[0] if slants else AS_IT_IS
 
 
 class Turned:
@@ -52,7 +67,44 @@ class Turned:
         return len(self._positions)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return self._positions[rows] @ self._rotation.T
+        # no matrix product: its last digits hang on which rows are turned together
+        x, y, z = self._positions[rows].T
+        return np.stack([x * a + y * b + z * c for a, b, c in self._rotation], axis=1)
+
+    def corners(self) -> np.ndarray:
+        """The least and the greatest coordinates, (2, 3) float64."""
+        parts = (self[start : start + _PART] for start in range(0, len(self), _PART))
+        lows, highs = zip(*((part.min(axis=0), part.max(axis=0)) for part in parts), strict=True)
+        return np.stack([np.min(lows, axis=0), np.max(highs, axis=0)]).astype(np.float64)
+
+
+def _ways(axes: np.ndarray) -> list[np.ndarray]:
+    """The six ways, (3, 3) each, to see a scan along its axes: the last row is up, the one that was most so first.
+
+    Half of them are mirror images; which way it turns does not matter for what is looked for.
+    """
+    ups = [np.roll(axes, 2 - which, axis=0) for which in range(3)]
+    ways = [*ups, *(way * [[1], [1], [-1]] for way in ups)]
+    return sorted(ways, key=lambda way: -way[2, 2])
+
+
+def _bringing_up(up: np.ndarray) -> np.ndarray:
+    """The least rotation that brings a unit vector up (Rodrigues' formula); nearly an axis counts as one."""
+    axis = np.abs(up).argmax()
+    if np.abs(up[axis]) > np.cos(STRAIGHT):
+        up = np.sign(up[axis]) * np.eye(3)[axis]
+    if up[2] == 1:
+        return AS_IT_IS
+    if up[2] == -1:
+        return _Z_DOWN
+    x, y, z = up
+    cross = np.array([[0, 0, -x], [0, 0, -y], [x, y, 0]])
+    return (np.eye(3) + cross + cross @ cross / (1 + z)).astype(np.float32)
+
+
+def _is_as_high_as_rooms(sample: np.ndarray) -> bool:
+    low, high = _box(sample)
+    return bool(STOREY[0] < high[2] - low[2] < STOREY[1])
 
 
 def _is_as_wide_as_rooms(sample: np.ndarray) -> bool:
@@ -62,19 +114,40 @@ def _is_as_wide_as_rooms(sample: np.ndarray) -> bool:
 
 
 def _things_stand_below(sample: np.ndarray) -> bool:
-    """Whether there is a floor below, and much more in the lower half that is neither wall, floor nor ceiling."""
+    """Whether there is a floor below, and much more stands on it than hangs from above: neither wall, floor nor
+    ceiling."""
     low, high = _box(sample)
     height = high[2] - low[2]
-    if not STOREY[0] < height < STOREY[1]:
+    if not _is_as_high_as_rooms(sample):
         return False
     cubes = np.unique(np.floor((sample - low) / CUBE).astype(np.int64), axis=0)
     _, column, filled = np.unique(cubes[:, :2], axis=0, return_inverse=True, return_counts=True)
     column, above = column.reshape(-1), (cubes[:, 2] + 0.5) * CUBE
     margin = 1.5 * CUBE
     floor = np.unique(column[np.abs(above) < margin])
-    thing = (filled[column] < 0.4 * height / CUBE) & (above > margin) & (above < height - margin)
-    lower, upper = (thing & (above < height / 2)).sum(), (thing & (above >= height / 2)).sum()
-    return bool(lower >= FEWEST and lower > OUTNUMBERED * upper and len(floor) > COVERED * len(filled))
+    thing = (filled[column] < 0.5 * height / CUBE) & (above > CUBE) & (above < height - CUBE)
+    half = above < height / 2
+    lower, upper = thing & half, thing & ~half
+    lower, upper = _standing(cubes[lower], above[lower]), _standing(cubes[upper], height - above[upper])
+    return bool(
+        lower >= FEWEST and lower > OUTNUMBERED * upper and len(floor) * CUBE**2 > COVERED * np.prod((high - low)[:2])
+    )
+
+
+def _standing(cubes: np.ndarray, above: np.ndarray) -> int:
+    """How many cubes (M, 3), so many metres above a floor, are of things that stand on it."""
+    if not len(cubes):
+        return 0
+    at = tuple((cubes - cubes.min(axis=0)).T)
+    grid = np.zeros(np.max(at, axis=1) + 1, bool)
+    grid[at] = True
+    things, count = ndimage.label(grid, np.ones((3, 3, 3)))
+    thing, number = things[at], np.arange(1, count + 1)
+    stands = ndimage.minimum(above, thing, number) < 2 * CUBE
+    columns = np.unique(np.stack([thing, *at[:2]]), axis=1)[0]
+    length = np.array([max(x.stop - x.start, y.stop - y.start) for x, y, _ in ndimage.find_objects(things)])
+    may_hang = (length > LONG) & (np.bincount(columns)[1:] <= THIN * length)
+    return int(np.isin(thing, number[stands & ~may_hang]).sum())
 
 
 def _box(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,6 @@ import argparse
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -69,12 +68,25 @@ def fetch_wheels(series: Series, target: str, cache: Path) -> list[Path]:
     """The wheels for a Blender series and platform, downloaded once. Raises BuildError."""
     folder = cache / "-".join((*WHEELS, series.label, target))
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="part-", dir=folder.parent) as scratch:
-            for python in series.pythons:
-                _download(python, target, Path(scratch))
-            shutil.copytree(scratch, folder, dirs_exist_ok=True)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="part-", dir=cache) as scratch:
+                whole = Path(scratch) / "wheels"
+                for python in series.pythons:
+                    _download(python, target, whole)
+                _keep(whole, folder)
+        except OSError as error:
+            raise BuildError(f"The wheels for {target} could not be kept in {cache}: {error.strerror}.") from error
     return sorted(folder.glob("*.whl"))
+
+
+def _keep(whole: Path, folder: Path) -> None:
+    """Put a folder in its place in one step, so that what is there is whole; another build may have been faster."""
+    try:
+        whole.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
 def _download(python: str, target: str, folder: Path) -> None:

@@ -354,6 +354,42 @@ class TestBlender:
             (tmp_path / name).touch()
         assert build_extension._sources(tmp_path) == [tmp_path / "a.py", tmp_path / "ui" / "b.py"]
 
+    def test_wheels_are_kept_whole_or_not_at_all(self, tmp_path, monkeypatch):
+        def download(python, target, folder):
+            folder.mkdir(exist_ok=True)
+            (folder / f"pyzmq-{python}.whl").touch()
+            if python == "3.14" and broken:
+                raise build_extension.BuildError("no network")
+
+        monkeypatch.setattr(build_extension, "_download", download)
+        series, broken = build_extension.SERIES[1], True
+        with pytest.raises(build_extension.BuildError, match="no network"):
+            build_extension.fetch_wheels(series, "linux-x64", tmp_path)
+        assert not list(tmp_path.iterdir())
+        broken = False
+        names = [wheel.name for wheel in build_extension.fetch_wheels(series, "linux-x64", tmp_path)]
+        assert names == ["pyzmq-3.13.whl", "pyzmq-3.14.whl"]
+        monkeypatch.setattr(build_extension, "_download", None)
+        assert len(build_extension.fetch_wheels(series, "linux-x64", tmp_path)) == 2
+
+    def test_wheels_that_another_build_has_put_there_are_taken(self, tmp_path, monkeypatch):
+        series, target = build_extension.SERIES[0], "linux-x64"
+        place = tmp_path / "-".join((*build_extension.WHEELS, series.label, target))
+
+        def download(python, target, folder):
+            folder.mkdir()
+            (folder / "slow.whl").touch()
+            place.mkdir()
+            (place / "fast.whl").touch()
+
+        monkeypatch.setattr(build_extension, "_download", download)
+        assert build_extension.fetch_wheels(series, target, tmp_path) == [place / "fast.whl"]
+
+    def test_a_cache_that_cannot_be_written_is_a_sentence(self, tmp_path):
+        (tmp_path / "cache").touch()
+        with pytest.raises(build_extension.BuildError, match="could not be kept"):
+            build_extension.fetch_wheels(build_extension.SERIES[0], "linux-x64", tmp_path / "cache")
+
     def test_a_blender_that_does_not_start_is_refused(self, tmp_path):
         fake = tmp_path / "blender"
         fake.write_text("#!/bin/sh\necho this is no blender\n")

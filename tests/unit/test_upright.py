@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from inference_server.predictor import Predictor
 from inference_server.scene import Scene
@@ -59,6 +60,47 @@ def test_a_room_of_other_axes_is_turned_upright(room, turn):
     assert (rotation @ TURNS[turn])[2].tolist() == [0, 0, 1]
 
 
+@pytest.mark.parametrize("degrees", [8, 20, 28])
+@pytest.mark.parametrize("things", [True, False])
+def test_a_room_that_slants_is_set_straight(room, degrees, things):
+    """Whatever stands in it, up to 30 degrees."""
+    turn = Rotation.from_rotvec(np.radians(degrees) * np.array([0.6, 0.8, 0])).as_matrix()
+    positions = room[0] if things else room[0][room[2] < 4]
+    rotation = to_upright((positions @ turn.T).astype(np.float32))
+    assert (rotation @ turn)[2] == pytest.approx([0, 0, 1], abs=0.02)
+    assert rotation @ rotation.T == pytest.approx(np.eye(3), abs=1e-6)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_room_that_lies_and_slants_is_turned_upright(room, turn):
+    given = TURNS[turn] @ Rotation.from_rotvec([0.3, -0.2, 0.7]).as_matrix()
+    rotation = to_upright((room[0] @ given.T).astype(np.float32))
+    assert (rotation @ given)[2] == pytest.approx([0, 0, 1], abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["ducts and lamps", "beams"])
+@pytest.mark.parametrize("things", [0, 2])
+def test_what_hangs_from_a_ceiling_does_not_overturn_a_room(kind, things):
+    rng = np.random.default_rng(0)
+    wide, deep, high = 9, 7, 3
+
+    def box(corner, size, count):
+        points, face = rng.uniform(0, 1, (count, 3)), rng.integers(0, 6, count)
+        points[np.arange(count), face % 3] = face // 3
+        return points * size + corner
+
+    parts = [surface(rng, (0, 0, at), (wide, deep, 0.005), 60_000) for at in (0, high)]
+    parts += [surface(rng, (0, 0, 0), (wide, 0.005, high), 20_000)]
+    parts += [surface(rng, (at, 0, 0), (0.005, deep, high), 15_000) for at in (0, wide)]
+    if kind == "beams":
+        parts += [box((0, at, high - 0.5), (wide, 0.15, 0.5), 5000) for at in range(deep)]
+    else:
+        parts += [box((0.5, 1 + 2 * at, high - 0.75), (wide - 1, 0.4, 0.35), 8000) for at in range(3)]
+        parts += [box((1 + 2 * x, 2 + 2 * y, high - 1.1), (1.2, 0.2, 0.1), 800) for x in range(4) for y in range(2)]
+    parts += [box((2 + 4 * at, 2 + 3 * at, 0), (0.5, 0.5, 0.8), 1500) for at in range(things)]
+    assert to_upright(np.concatenate(parts).astype(np.float32)) is AS_IT_IS
+
+
 def test_survey_coordinates_change_nothing(room):
     given = room[0].astype(np.float64) @ TURNS["z down"].T + (500_000, 5_500_000, 100)
     assert (to_upright(given) @ TURNS["z down"])[2].tolist() == [0, 0, 1]
@@ -87,6 +129,13 @@ def test_rows_are_turned_when_they_are_asked_for(room):
     assert len(turned) == len(room[0]) and turned.shape == room[0].shape
     assert np.array_equal(turned[rows], room[0][rows] @ rotation.T)
     assert np.array_equal(turned[3:7], room[0][3:7] @ rotation.T)
+    assert np.array_equal(turned.corners(), [turned[:].min(axis=0), turned[:].max(axis=0)])
+
+
+def test_a_row_is_turned_to_the_same_place_whichever_come_with_it(room):
+    turned = Turned(room[0], Rotation.from_rotvec([0.3, -0.2, 0.7]).as_matrix().astype(np.float32))
+    whole = turned[:]
+    assert all(np.array_equal(turned[row : row + 1], whole[row : row + 1]) for row in range(0, 5000, 7))
 
 
 @pytest.mark.parametrize("turn", TURNS)
