@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..wire.location import config_folder
 
 SERVER_NAME = "server"
 CLIENTS_FOLDER = "clients"
+KEY_BYTES = 32
 HOW_TO_MAKE_KEYS = "make keys with 'python -m inference_server keys' and start again with --keys"
 
 
@@ -93,14 +95,21 @@ def read_key_file(file: Path) -> tuple[str, str | None]:
     """Public and, where the file has it, secret key in Z85. Raises UserError."""
     try:
         public, secret = zmq.auth.load_certificate(file)
+        return _checked(public), _checked(secret) if secret else None
     except OSError as error:
         raise UserError(
             f"The key file {file} can't be read ({error.strerror or 'no such file'}): check its "
             f"place and who may read it, or {HOW_TO_MAKE_KEYS}."
         ) from None
-    except (ValueError, UnicodeDecodeError):
-        raise UserError(f"{file} is no key file; {HOW_TO_MAKE_KEYS}.") from None
-    return public.decode(), secret.decode() if secret else None
+    except (ValueError, LookupError, struct.error):  # what pyzmq raises over a line without '=', and over a wrong sign
+        raise UserError(f"{file} is no key file, or damaged; {HOW_TO_MAKE_KEYS}.") from None
+
+
+def _checked(key: bytes) -> str:
+    """A key that a file has in Z85. Raises ValueError, LookupError or struct.error where it is none."""
+    if len(z85.decode(key)) != KEY_BYTES:
+        raise ValueError
+    return key.decode()
 
 
 class Gate:
@@ -142,7 +151,7 @@ class Gate:
             return
         self._allowed, self._seen = {}, seen
         for file in files:
-            with suppress(UserError, ValueError):
+            with suppress(UserError):
                 public, _ = read_key_file(file)
                 self._allowed[z85.decode(public)] = file.stem
 

@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,19 +142,42 @@ def test_a_key_that_is_exchanged_in_place_shuts_the_old_one_out(guarded, keys):
     client.close()
 
 
-def test_a_damaged_key_file_changes_nothing_for_the_others(guarded, keys):
+DAMAGED = {
+    "half": "half a cop",
+    "another alphabet": 'curve\n    public-key = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{h_~"\n',
+    "beyond 32 bits": f'curve\n    public-key = "{"#" * 40}"\n',
+    "no =": 'curve\n    public-key "abc"\n',
+    "too short": 'curve\n    public-key = "Yne@$"\n',
+    "no ASCII": f'curve\n    public-key = "{"é" * 20}"\n',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_key_file_changes_nothing_for_the_others(guarded, keys, damage):
     make_keys(keys, "carl")
     make_keys(keys, "dora")
     carl, dora = keys_of(keys, "carl"), keys_of(keys, "dora")
-    (keys / "clients" / "half.key").write_text("half a cop")
+    (keys / "clients" / "half.key").write_text(damage, encoding="utf-8")
     (keys / "clients" / "carl.key").unlink()
     with connected(guarded.address, **dora):
         pass
     client = Client(guarded.address, **carl)
-    for _ in range(100):
+    deadline = time.monotonic() + 5
+    while "don't accept each other's keys" not in client.state_text:
+        assert time.monotonic() < deadline, client.state_text
         client.poll(20)
-    assert client.state is not ConnectionState.CONNECTED
     client.close()
+    (keys / "clients" / "carl.key_secret").unlink()
+
+
+@pytest.mark.parametrize("damage", list(DAMAGED.values())[1:], ids=list(DAMAGED)[1:])
+def test_a_file_with_a_damaged_key_is_no_key_file(tmp_path, damage):
+    file, _ = make_keys(tmp_path, "server")
+    whole = f'curve\n    public-key = "{read_key_file(file)[0]}"\n'
+    for text in (damage, whole + damage.replace("public", "secret")):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match="is no key file"):
+            read_key_file(file)
 
 
 def test_keys_are_made_once_and_secrets_are_the_owners_alone(tmp_path):
@@ -212,6 +236,8 @@ def test_a_server_without_clients_to_let_in_does_not_start(tmp_path):
     from inference_server.service.settings import Settings
 
     make_keys(tmp_path, "server")
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "clients" / "bob.key").write_text(DAMAGED["another alphabet"])
     with pytest.raises(UserError, match="No client is let in"):
         Service(Settings(f"tcp://127.0.0.1:{free_port()}", keys=tmp_path))
     with pytest.raises(UserError, match="can't be read"):
