@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..errors import UserError
 from ..files import write_json
-from ..service.state import exposition
+from ..service.state import exposition, scenes_kept
 from ..wire.client import Client, RequestError
 from ..wire.protocol import DEFAULT_ADDRESS
 from .connect import ClientKey, ServerKey, connect
@@ -47,7 +47,7 @@ def command(
         elif watch:
             _watch(client, state)
         else:
-            Console().print(_tables(state))
+            Console().print(tables(state))
     finally:
         client.close()
 
@@ -55,8 +55,8 @@ def command(
 def _ask(client: Client) -> dict:
     try:
         return client.status(timeout=4.0)
-    except TimeoutError:
-        raise UserError(client.state_text) from None
+    except TimeoutError as error:
+        raise UserError(str(error)) from None
     except RequestError as error:
         raise UserError(error.message) from None
 
@@ -69,7 +69,7 @@ def _write_json(state: dict, file: Path) -> None:
 
 
 def _watch(client: Client, state: dict) -> None:
-    with Live(_tables(state), screen=sys.stdout.isatty(), auto_refresh=False) as live:
+    with Live(tables(state), screen=sys.stdout.isatty(), auto_refresh=False) as live:
         try:
             while True:
                 until = time.monotonic() + WATCH_EVERY
@@ -83,14 +83,15 @@ def _watch(client: Client, state: dict) -> None:
 def _view(client: Client) -> RenderableType:
     """What a server does, or why it does not tell; it may come back."""
     try:
-        return _tables(client.status(timeout=WATCH_EVERY))
-    except TimeoutError:
-        return client.state_text
+        return tables(client.status(timeout=WATCH_EVERY))
+    except TimeoutError as error:
+        return str(error)
     except RequestError as error:
         return error.message
 
 
-def _tables(state: dict) -> RenderableType:
+def tables(state: dict) -> RenderableType:
+    """A state as it is shown on the screen."""
     runs = f"{state['device']}, {state['model']}, {state['engine']}" if state["ready"] else "loading its model"
     counts = ", ".join(f"{number} {what}" for what, number in sorted(state["counts"].items())) or "nothing yet"
     memory, limit = state["memory"]["scenes"], state["limits"]["memory_bytes"]
@@ -100,11 +101,16 @@ def _tables(state: dict) -> RenderableType:
     head.add_row("Answered", counts)
     head.add_row("Waiting", f"{state['waiting']} requests, {state['uploads']} uploads")
     head.add_row("Memory", f"scans {_size(memory)} of {_size(limit)}, service {_size(state['memory']['service'])}")
+    shown, kept = len(state["scenes"]), scenes_kept(state)
     return Group(
         head,
         _table("Workers", ("name", "state", "device", "memory", "process"), state["workers"]),
         _table("Clients", ("client", "waiting", "running", "scenes", "silent"), state["clients"]),
-        _table("Scans", ("scene", "points", "bytes", "idle"), state["scenes"]),
+        _table(
+            "Scans" if shown == kept else f"Scans: {shown} used last of {kept:,}",
+            ("scene", "points", "bytes", "idle"),
+            state["scenes"],
+        ),
         _table(
             "Milliseconds",
             ("stage", "p50", "p95"),

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from .loop import Service
 
 PREFIX = "scanpick"
+MOST_SCENES = 100
+"""That are told one by one: a header holds only so much, and a server thousands of small scans."""
 
 
 def state_of(service: "Service") -> dict[str, Any]:
-    """Workers, clients, scenes, memory in bytes, queue, counts, and seconds by stage; JSON values only."""
+    """Workers, clients, scenes used last, memory in bytes, queue, counts, and seconds by stage; JSON values only."""
     now = time.monotonic()
     workers = [
         {
@@ -35,6 +37,7 @@ def state_of(service: "Service") -> dict[str, Any]:
         }
         for client in service.sessions
     ]
+    kept = service.scenes.whole
     scenes = [
         {
             "scene": scene.hash[:8],
@@ -42,7 +45,7 @@ def state_of(service: "Service") -> dict[str, Any]:
             "bytes": scene.cost,
             "idle": round(now - scene.used, 1),
         }
-        for scene in service.scenes.whole.values()
+        for scene in sorted(kept.values(), key=lambda scene: scene.used, reverse=True)[:MOST_SCENES]
     ]
     info = service.info()
     return {
@@ -59,12 +62,18 @@ def state_of(service: "Service") -> dict[str, Any]:
         "workers_replaced": service.workers.restarts,
         "clients": clients,
         "scenes": scenes,
+        "scenes_kept": len(kept),
         "uploads": len(service.scenes.partial),
         "memory": {"scenes": service.scenes.bytes_used, "service": memory_in_use()},
         "waiting": sum(len(client.queue) for client in service.sessions),
         "counts": dict(service.figures.counts),
         "seconds": service.figures.summary(),
     }
+
+
+def scenes_kept(state: dict[str, Any]) -> int:
+    """How many scenes a server has; earlier ones list them all."""
+    return state.get("scenes_kept", len(state["scenes"]))
 
 
 def exposition(state: dict[str, Any]) -> str:
@@ -87,7 +96,7 @@ def exposition(state: dict[str, Any]) -> str:
     gauge("clients", "Clients connected.", len(state["clients"]))
     gauge("requests_waiting", "Requests in the queue.", state["waiting"])
     gauge("uploads", "Scans on their way.", state["uploads"])
-    gauge("scenes", "Scans kept.", len(state["scenes"]))
+    gauge("scenes", "Scans kept.", scenes_kept(state))
     gauge("scene_bytes", "Memory counted for scans.", state["memory"]["scenes"])
     gauge("scene_bytes_limit", "Memory that scans may take.", state["limits"]["memory_bytes"])
     memory = [("", {"process": "service"}, state["memory"]["service"])]

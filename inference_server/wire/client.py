@@ -229,6 +229,10 @@ class Client:
                 return self._answers.pop(request)
             self._step(20)
         self._answers.pop(request, None)
+        if self._connection.connected:
+            raise TimeoutError(
+                f"The server at {self.address} is there but did not tell its state within {timeout:g} s."
+            )
         raise TimeoutError(self.state_text)
 
     def close(self) -> None:
@@ -349,8 +353,8 @@ class Client:
     def _on_unreadable(self, error: ProtocolError, request: int) -> None:
         if error.code is ErrorCode.UNSUPPORTED_VERSION:
             self._connection.refuse(error.message)
-        elif request in self._pending:
-            self._fail(request, ErrorCode.INTERNAL, f"The server's answer is unreadable: {error.message}")
+        else:
+            self._on_error(request, ErrorCode.INTERNAL, f"The server's answer is unreadable: {error.message}")
 
     def _on_lost(self) -> None:
         for pending in self._pending.values():

@@ -166,6 +166,12 @@ class TestUse:
         state = client.status()
         assert state["ready"] and state["model"] == "sphere" and len(state["clients"]) >= 1
 
+    def test_a_state_that_does_not_come_has_a_sentence_of_its_own(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        with pytest.raises(TimeoutError, match=r"is there but did not tell its state within 0.1 s"):
+            client.status(0.1)
+
     def test_polling_takes_no_time_even_with_a_large_scene(self, client):
         scan = a_scan(4_000_000, seed=5)
         scene = client.put_scene(scan)

@@ -1,6 +1,7 @@
 """The service: a real server process, spoken to through real sockets."""
 
 import ctypes
+import io
 import json
 import os
 import re
@@ -18,8 +19,10 @@ import pytest
 import zmq
 from hypothesis import HealthCheck, given, settings
 from light_server import LightServer, a_scan, connected, free_port, server, sphere, start_server, stop
+from rich.console import Console
 from test_protocol import mutations, recorded
 
+from inference_server.commands.status import tables
 from inference_server.service.log import ServiceLog
 from inference_server.service.machine import machine_memory
 from inference_server.service.scenes import SceneStore
@@ -342,6 +345,19 @@ class TestScenes:
             assert code is ErrorCode.TOO_LARGE and "3 scans" in sentence
             client.say(Message(Request.DROP_SCENE, 3, {"scene": scene_hash(a_scan(10, seed=0))}))
             assert client.ask(announce.message(4)).type == Reply.SCENE
+
+    def test_a_server_with_very_many_scenes_tells_its_state(self):
+        with server(scenes_per_client=200, requests_per_second=5000) as process, connected(process.address) as client:
+            with Raw(process.address, "small scans" * 3) as other:
+                for seed in range(150):
+                    assert other.put(a_scan(10, seed=seed), 10 + seed).args["ready"]
+            state = client.status()
+            assert state["scenes_kept"] == 150 and len(state["scenes"]) == 100
+            assert state["scenes"][0]["scene"] == scene_hash(a_scan(10, seed=149))[:8]
+            assert samples(exposition(state))["scanpick_scenes"] == 150
+            shown = Console(file=io.StringIO(), width=120)
+            shown.print(tables(state))
+            assert "Scans: 100 used last of 150" in shown.file.getvalue()
 
     def test_only_so_many_uploads_at_a_time(self, running):
         with Raw(running.address, "many" * 8) as client:
