@@ -26,7 +26,7 @@ from .events import (
     StateChanged,
     UploadProgress,
 )
-from .protocol import DEFAULT_ADDRESS, Arguments, Click, ErrorCode, Message, ProtocolError, Reply, Request
+from .protocol import DEFAULT_ADDRESS, Arguments, Click, ErrorCode, Message, ProtocolError, Reply, Request, encode
 from .requests import Predict, PutScene, ServerInfo, read_error, read_mask
 from .upload import Stage, Upload, Uploads
 
@@ -153,16 +153,20 @@ class Client:
         voxel_size: metres, the working resolution. deadline: seconds after which an answer that the server
         has not begun is not wanted any more. An older request of the same object that has not begun ends as
         superseded.
-        Raises KeyError for a scene that was dropped.
+        Raises KeyError for a scene that was dropped, ValueError for what can't be written in a message.
         """
+        more = {"options": dict(options or {}), "probabilities": probabilities, "deadline": deadline}
+        try:
+            predict = Predict.of_clicks("", object_id, clicks, float(voxel_size), **more)
+            encode(predict.message(0))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"A request holds numbers, text and flags only: {error}.") from error
         self._uploads.use(scene)
         for request, older in list(self._pending.items()):
             same = older.key == scene and older.predict.object_id == object_id
             if same and older.sent_at is None:
                 self._fail(request, ErrorCode.SUPERSEDED, "A newer click of the same object took its place.")
         request = next(self._connection.ids)
-        more = {"options": options or {}, "probabilities": probabilities, "deadline": deadline}
-        predict = Predict.of_clicks("", object_id, clicks, float(voxel_size), **more)
         self._pending[request] = _Pending(scene, predict)
         self._send_due()
         return request

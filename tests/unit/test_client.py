@@ -154,6 +154,32 @@ class TestUse:
         places = [event.position for event in events if isinstance(event, Queued) and event.request == last]
         assert places and places == sorted(places, reverse=True) and places[0] == 3
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"voxel_size": float("nan")},
+            {"voxel_size": "wide"},
+            {"deadline": float("inf")},
+            {"options": {"delay": np.float32(0.1)}},
+            {"options": {("delay",): 1}},
+            {"clicks": [Click((1.0, 1.0), True)]},
+            {"clicks": [Click((1.0, 1.0, 1.0), True, 2**70)]},
+            {"clicks": [Click((1.0, 1.0, 1.0), None)]},
+        ],
+    )
+    def test_what_no_message_holds_is_refused_at_once_and_changes_nothing(self, client, change):
+        scene = client.put_scene(a_scan())
+        before = client.predict(scene, "a", CLICKS, **SIZE)
+        with pytest.raises(ValueError, match="numbers, text and flags"):
+            client.predict(scene, "a", **{"clicks": CLICKS, **SIZE, **change})
+        assert client.wait(before, 15).mask.any()
+
+    def test_options_that_change_after_the_call_change_no_request(self, client):
+        options = {"delay": 0.0}
+        request = client.predict(client.put_scene(a_scan()), "a", CLICKS, options=options, **SIZE)
+        options["delay"] = float("nan")
+        assert client.wait(request, 15).mask.any()
+
     def test_arrays_that_are_no_scene_are_refused_at_once(self, client):
         for bad in (np.zeros((0, 3)), np.zeros((5, 2)), np.zeros(3)):
             with pytest.raises(ValueError, match="N x 3 numbers"):
