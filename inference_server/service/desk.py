@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..wire.protocol import Arguments, ErrorCode, Message, ProtocolError, Reply, Request
-from ..wire.requests import Chunk, Predict, PutScene, error_message
+from ..wire.requests import Chunk, Predict, PutScene, error_message, too_many_clicks
 from .sessions import Job, Session
 from .state import state_of
 
@@ -145,12 +145,9 @@ class Desk:
         settings = self._service.settings
         if message.id in session.queue or message.id in session.running:
             return None
-        if len(predict.positions) > settings.clicks:
-            raise ProtocolError(
-                ErrorCode.TOO_LARGE,
-                f"The object has {len(predict.positions):,} clicks and the server takes {settings.clicks:,}: "
-                "take some back, or accept the object and correct it as a new one.",
-            )
+        clicks = len(predict.positions)
+        if clicks > settings.clicks:
+            raise ProtocolError(ErrorCode.TOO_LARGE, too_many_clicks(clicks, settings.clicks))
         scene = self._service.scenes.find(predict.scene)
         if scene is None:
             raise ProtocolError(ErrorCode.UNKNOWN_SCENE, "The server does not have this scan; send it first.")

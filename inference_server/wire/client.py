@@ -26,8 +26,20 @@ from .events import (
     StateChanged,
     UploadProgress,
 )
-from .protocol import DEFAULT_ADDRESS, Arguments, Click, ErrorCode, Message, ProtocolError, Reply, Request, encode
-from .requests import Predict, PutScene, ServerInfo, read_error, read_mask
+from .protocol import (
+    DEFAULT_ADDRESS,
+    MAX_FRAME_BYTES,
+    MAX_HEADER_BYTES,
+    Arguments,
+    Click,
+    ErrorCode,
+    Message,
+    ProtocolError,
+    Reply,
+    Request,
+    encode,
+)
+from .requests import FEWER_CLICKS, Predict, PutScene, ServerInfo, read_error, read_mask, too_many_clicks
 from .upload import Stage, Upload, Uploads
 
 __all__ = [
@@ -285,11 +297,30 @@ class Client:
             if upload.stage is Stage.FAILED:
                 self._fail(request, *upload.failure)
             elif upload.stage is Stage.READY and pending.sent_at is None:
+                message = replace(pending.predict, scene=upload.hash).message(request)
+                if too_large := self._too_large(message):
+                    self._fail(request, ErrorCode.TOO_LARGE, too_large)
+                    continue
                 # before it is sent: the server may be faster than this line's successor
                 clock = time.perf_counter()
-                if not send(replace(pending.predict, scene=upload.hash).message(request)):
+                if not send(message):
                     return
                 pending.sent_at = clock
+
+    def _too_large(self, message: Message) -> str | None:
+        """Why the server would not read a predict but cut the connection or answer nobody; None where it reads it."""
+        clicks, most = len(message.arrays["positions"]), self.server.limits.get("clicks")
+        if most is not None and clicks > most:
+            return too_many_clicks(clicks, most)
+        header, *frames = encode(message)
+        if len(header) > MAX_HEADER_BYTES:
+            return (
+                f"The object's name and the options take {len(header):,} bytes of a message and no server reads more "
+                f"than {MAX_HEADER_BYTES:,}: choose a shorter name."
+            )
+        if any(len(frame) > MAX_FRAME_BYTES for frame in frames):
+            return f"The object has {clicks:,} clicks, more than a message holds: {FEWER_CLICKS}."
+        return None
 
     def _handle(self, message: Message) -> None:
         if message.type == Reply.MASK and message.id in self._pending:

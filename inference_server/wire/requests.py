@@ -12,6 +12,7 @@ from .protocol import Arguments, Click, ErrorCode, Message, ProtocolError, Reply
 SMALLEST_VOXEL, LARGEST_VOXEL = 1e-4, 100.0
 """Metres; outside of this a working voxel size is a mistake of units."""
 LONGEST_DEADLINE = 3600.0
+FEWER_CLICKS = "take some back, or accept the object and correct it as a new one"
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,11 @@ class Predict:
             args.flag("probabilities", default=False),
             deadline,
         )
+
+
+def too_many_clicks(clicks: int, most: int) -> str:
+    """The sentence for an object with more clicks than a server takes."""
+    return f"The object has {clicks:,} clicks and the server takes {most:,}: {FEWER_CLICKS}."
 
 
 def mask_message(

@@ -174,6 +174,20 @@ class TestUse:
             client.predict(scene, "a", **{"clicks": CLICKS, **SIZE, **change})
         assert client.wait(before, 15).mask.any()
 
+    @pytest.mark.parametrize(
+        ("name", "clicks", "words"),
+        [("a", 10_001, "has 10,001 clicks and the server takes 10,000"), ("x" * 70_000, 1, "a shorter name")],
+    )
+    def test_what_is_too_large_for_the_wire_ends_with_a_sentence(self, client, name, clicks, words):
+        scene = client.put_scene(a_scan())
+        large = client.predict(scene, name, CLICKS[:1] * clicks, **SIZE)
+        small = client.predict(scene, "b", CLICKS, **SIZE)
+        with pytest.raises(RequestError, match=words) as caught:
+            client.wait(large, 15)
+        assert caught.value.code is ErrorCode.TOO_LARGE
+        assert client.wait(small, 15).mask.any()
+        assert not [event for event in client.poll() if isinstance(event, StateChanged)]
+
     def test_options_that_change_after_the_call_change_no_request(self, client):
         options = {"delay": 0.0}
         request = client.predict(client.put_scene(a_scan()), "a", CLICKS, options=options, **SIZE)
@@ -401,6 +415,18 @@ class TestStrangeServers:
                 script.say(Message(kind, 4711, {"code": "busy", "message": "?", "ready": True}))
         script.say(Message("news", 1))
         assert client.poll(200) == [] and client.state is ConnectionState.CONNECTED
+
+    def test_clicks_that_no_frame_holds_are_not_sent_to_a_server_that_tells_no_limits(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        scene = client.put_scene(a_scan())
+        large = client.predict(scene, "a", CLICKS * 90_000, **SIZE)
+        client.predict(scene, "b", CLICKS, **SIZE)
+        script.take_scene(client)
+        with pytest.raises(RequestError, match="180,000 clicks, more than a message holds") as caught:
+            client.wait(large, 5)
+        assert script.next(client, "predict").args["object"] == "b"
+        assert caught.value.code is ErrorCode.TOO_LARGE
 
     def test_a_forgotten_scene_is_sent_again_by_itself(self, scripted):
         script, client = scripted
