@@ -86,13 +86,14 @@ class Sessions:
         return token in self._by_token
 
     def open(self, token: str, identity: bytes) -> Session:
-        """A new client, or one that comes back. What a returning one had waiting it asks for again by
-        itself."""
+        """A new client, or one that comes back. What a returning one had waiting, and the scenes that it works on, it
+        asks for again by itself."""
         known = self._by_token.get(token)
         if known is not None:
             self._by_identity.pop(known.identity, None)
             known.identity = identity
             known.queue.clear()
+            known.scenes.clear()
             known.heard = time.monotonic()
         else:
             former = self._by_identity.get(identity)

@@ -96,6 +96,7 @@ class Client:
             address, (server_key or None, public_key, secret_key), self._events.append, self._on_lost
         )
         self._uploads = Uploads()
+        self._to_drop: set[str] = set()  # of what the server was asked to take
         self._pending: dict[int, _Pending] = {}
         self._answers: dict[int, dict | RequestError] = {}
         self._closed = False
@@ -195,9 +196,9 @@ class Client:
         for request in [request for request, pending in self._pending.items() if pending.key == scene]:
             self.cancel(request)
         dropped = self._uploads.drop(scene)
-        if dropped and dropped.hash and self._connection.connected:
-            drop = Message(Request.DROP_SCENE, next(self._connection.ids), {"scene": dropped.hash})
-            self._connection.send(drop)
+        if dropped and dropped.request:
+            self._to_drop.add(dropped.hash)
+            self._send_due()
 
     def poll(self, timeout_ms: int = 0) -> list[Event]:
         """Do what is due and return what happened. Waits at most timeout_ms, and only where nothing is left
@@ -281,6 +282,11 @@ class Client:
         if not self._connection.connected:
             return
         send, deadline = self._connection.send, time.perf_counter() + BUDGET
+        # before any upload: one may be of a scene that was dropped
+        for scene in list(self._to_drop):
+            if not send(Message(Request.DROP_SCENE, next(self._connection.ids), {"scene": scene})):
+                return
+            self._to_drop.discard(scene)
         for upload in self._uploads:
             if upload.stage is Stage.UNASKED and upload.wanted and time.monotonic() >= upload.retry_at:
                 upload.request = next(self._connection.ids)

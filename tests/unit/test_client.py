@@ -315,15 +315,15 @@ class ScriptedServer:
         self.address = f"tcp://127.0.0.1:{self._socket.bind_to_random_port('tcp://127.0.0.1')}"
         self.identity = b""
 
-    def next(self, client: Client, kind: str) -> Message:
-        """The client's next message of a kind; other kinds are skipped."""
+    def next(self, client: Client, kind: str | None) -> Message:
+        """The client's next message of a kind, other kinds are skipped; None: the next but pings."""
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             client.poll(5)
             if self._socket.poll(5):
                 self.identity, *frames = self._socket.recv_multipart()
                 message = decode(frames)
-                if message.type == kind:
+                if message.type == kind or (kind is None and message.type != "ping"):
                     return message
         raise AssertionError(f"no {kind} came")
 
@@ -488,6 +488,19 @@ class TestStrangeServers:
         script.take_scene(client)
         again = script.next(client, "predict")
         assert again.id == request and again.args == before.args
+
+    def test_a_scene_that_was_dropped_without_a_connection_is_dropped_when_there_is_one(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        scene = client.put_scene(a_scan())
+        put = script.next(client, "put_scene")
+        script.say(Message(Reply.WHO, 1))
+        events_until(client, lambda event: getattr(event, "state", None) is ConnectionState.LOST)
+        client.drop_scene(scene)
+        client.put_scene(a_scan())
+        script.welcome(client)
+        assert script.next(client, None).args == {"scene": put.args["scene"]}
+        assert script.next(client, None).args == put.args
 
     def test_a_silent_server_is_lost_within_three_seconds(self, scripted):
         script, client = scripted

@@ -346,6 +346,14 @@ class TestScenes:
             client.say(Message(Request.DROP_SCENE, 3, {"scene": scene_hash(a_scan(10, seed=0))}))
             assert client.ask(announce.message(4)).type == Reply.SCENE
 
+    def test_a_client_that_comes_back_holds_what_it_sends_again(self, limited):
+        """What it dropped on a connection that broke never came."""
+        with Raw(limited.address, "breaks" * 4) as client:
+            for seed in range(3):
+                assert client.put(a_scan(10, seed=seed)).args["ready"]
+        with Raw(limited.address, "breaks" * 4) as client:
+            assert client.put(a_scan(10, seed=3)).args["ready"]
+
     def test_a_server_with_very_many_scenes_tells_its_state(self):
         with server(scenes_per_client=200, requests_per_second=5000) as process, connected(process.address) as client:
             with Raw(process.address, "small scans" * 3) as other:
