@@ -2,15 +2,15 @@
 
 import socket
 import time
-from urllib.parse import urlsplit
 
 import bpy
 
 from .. import preferences
+from ..wire import address as wire_address
+from ..wire.address import split_address
 from ..wire.client import Client, ConnectionState, Event
 from .process import ServerProcess
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 GRACE = 0.4  # seconds in which a server that runs already has answered
 
 
@@ -175,19 +175,15 @@ class Connection:
         self.process.stop()
 
 
-def host_of(address: str) -> str:
-    return (urlsplit(address).hostname or "").lower()
-
-
 def is_loopback(address: str) -> bool:
-    return host_of(address.strip()) in LOOPBACK
+    parts = split_address(address.strip())
+    return parts is not None and wire_address.is_loopback(parts[0])
 
 
 def is_taken(address: str) -> bool:
     """Whether a program listens on an address of this machine."""
-    parts = urlsplit(address)
     try:
-        with socket.create_connection((parts.hostname, parts.port), timeout=0.1):
+        with socket.create_connection(split_address(address), timeout=0.1):
             return True
     except OSError:
         return False
@@ -202,16 +198,12 @@ def free_address() -> str:
 
 def refusal(address: str) -> str | None:
     """A sentence where Blender's settings do not allow this address. Loopback is not the internet."""
-    parts = urlsplit(address)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if parts.scheme != "tcp" or not parts.hostname or not port:
+    parts = split_address(address)
+    if parts is None:
         return f"“{address}” is not a server address: it looks like tcp://127.0.0.1:47600."
     if not is_loopback(address) and not bpy.app.online_access:
         return (
-            f"The server {parts.hostname} is on another machine, and Blender is set to stay offline: allow online "
+            f"The server {parts[0]} is on another machine, and Blender is set to stay offline: allow online "
             "access in Preferences > System > Network."
         )
     return None

@@ -11,6 +11,7 @@ import zmq
 from .. import __version__
 from ..errors import UserError
 from ..files import replacing
+from ..wire.address import is_ipv6
 from ..wire.protocol import (
     MAX_FRAME_BYTES,
     MAX_FRAMES,
@@ -20,7 +21,6 @@ from ..wire.protocol import (
     Reply,
     decode,
     encode,
-    is_ipv6,
 )
 from ..wire.requests import ServerInfo, error_message, read_error
 from .desk import Desk

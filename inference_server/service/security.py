@@ -1,6 +1,5 @@
 """Who may talk to the service: loopback only, or CURVE keys and a list of the clients that are let in."""
 
-import ipaddress
 import os
 import re
 import struct
@@ -12,6 +11,7 @@ import zmq.auth
 from zmq.utils import z85
 
 from ..errors import UserError
+from ..wire.address import is_loopback, split_address
 from ..wire.location import config_folder
 
 SERVER_NAME = "server"
@@ -26,24 +26,14 @@ def default_keys_folder() -> Path:
 
 def check_address(address: str, keys: Path | None) -> None:
     """Refuse an address that can't be bound, or that other machines can reach where there are no keys."""
-    match = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\[\]]+):(\d{1,5})", address)
-    if match is None or not 0 < int(match[2]) < 65536:
+    parts = split_address(address)
+    if parts is None:
         raise UserError(f"'{address}' is no address: write it as tcp://127.0.0.1:47600.")
-    if keys is None and not is_loopback(match[1].strip("[]")):
+    if keys is None and not is_loopback(parts[0]):
         raise UserError(
-            f"On {match[1]} other machines can reach the server, so it asks for keys: {HOW_TO_MAKE_KEYS}, or "
+            f"On {parts[0]} other machines can reach the server, so it asks for keys: {HOW_TO_MAKE_KEYS}, or "
             "use tcp://127.0.0.1."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """True for names and numbers of this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def make_keys(folder: Path, name: str) -> tuple[Path, bool]:

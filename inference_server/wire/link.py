@@ -3,7 +3,8 @@
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from .protocol import Message, ProtocolError, decode, encode, is_ipv6
+from .address import is_ipv6
+from .protocol import Message, ProtocolError, decode, encode
 
 _WATCHED = (
     zmq.Event.DISCONNECTED

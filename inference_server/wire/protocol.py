@@ -30,14 +30,6 @@ _DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("uint8", "uint32"
 _MAX_DIMENSIONS = 2
 
 
-def is_ipv6(address: str) -> bool:
-    """Whether sockets for an address are IPv6's: those for one in brackets, such as tcp://[::1]:47600.
-
-    For names that have both, such as localhost, client and server have to mean the same one.
-    """
-    return "[" in address
-
-
 class _Word(str, Enum):
     """A word of the protocol; text like any other in JSON and in comparisons."""
 

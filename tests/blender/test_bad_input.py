@@ -76,7 +76,7 @@ def test_server_not_installed(blender, session):
     assert fix(blender, session) == "scanpick.show_preferences"
 
 
-@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "http://127.0.0.1:80", ""])
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "http://127.0.0.1:80", "tcp://[::1", ""])
 def test_an_address_that_is_none(blender, session, address):
     preferences().address = address
     add_mesh(POINTS)
@@ -85,8 +85,15 @@ def test_an_address_that_is_none(blender, session, address):
     assert "is not a server address" in notice(blender, session)
 
 
-def test_another_machine_needs_online_access(blender, session):
-    preferences().address = "tcp://10.9.8.7:47600"
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "LocalHost", "[::1]", "[0:0:0:0:0:0:0:1]"])
+def test_this_machine_needs_no_online_access(blender, session, module, host):
+    assert module("server.connection").is_loopback(f"tcp://{host}:47600")
+    assert module("server.connection").refusal(f"tcp://{host}:47600") is None
+
+
+@pytest.mark.parametrize("host", ["10.9.8.7", "studio-box", "[studio-box]"])
+def test_another_machine_needs_online_access(blender, session, host):
+    preferences().address = f"tcp://{host}:47600"
     assert not blender.app.online_access
     add_mesh(POINTS)
     edit_mode()

@@ -13,7 +13,8 @@ import zmq
 from light_server import LightServer, connected, free_port, server
 
 from inference_server.errors import UserError
-from inference_server.service.security import check_address, is_loopback, make_keys, read_key_file
+from inference_server.service.security import check_address, make_keys, read_key_file
+from inference_server.wire.address import is_loopback, split_address
 from inference_server.wire.client import Client, ConnectionState
 
 
@@ -69,10 +70,11 @@ def keys_of(keys: Path, name: str = "anna") -> dict[str, str]:
     return {"server_key": read_key_file(keys / "server.key")[0], **keys_of_client(keys, name)}
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "LOCALHOST", "::1", "0:0:0:0:0:0:0:1"])
 def test_this_machine_needs_no_keys(host):
-    assert is_loopback(host)
-    check_address(f"tcp://{f'[{host}]' if ':' in host else host}:47600", None)
+    address = f"tcp://{f'[{host}]' if ':' in host else host}:47600"
+    assert split_address(address) == (host.lower(), 47600) and is_loopback(host.lower())
+    check_address(address, None)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "*", "[::]", "studio-box"])
