@@ -71,6 +71,7 @@ class Settings:
             "points": self.points,
             "clicks": self.clicks,
             "scenes_per_client": self.scenes_per_client,
+            "uploads_per_client": self.uploads_per_client,
             "queue_per_client": self.queue_per_client,
             "memory_bytes": self.memory,
         }

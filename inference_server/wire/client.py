@@ -287,12 +287,18 @@ class Client:
             if not send(Message(Request.DROP_SCENE, next(self._connection.ids), {"scene": scene})):
                 return
             self._to_drop.discard(scene)
-        for upload in self._uploads:
-            if upload.stage is Stage.UNASKED and upload.wanted and time.monotonic() >= upload.retry_at:
+        needed = {pending.key for pending in self._pending.values()}
+        uploads = sorted(self._uploads, key=lambda upload: not upload.keys & needed)
+        on_their_way = sum(upload.stage in (Stage.ASKED, Stage.UPLOADING) for upload in uploads)
+        room = self.server.limits.get("uploads_per_client", len(uploads)) - on_their_way
+        for upload in uploads:
+            due = upload.stage is Stage.UNASKED and upload.wanted and time.monotonic() >= upload.retry_at
+            if due and room > 0:
                 upload.request = next(self._connection.ids)
                 put = PutScene(upload.hash, len(upload.positions), upload.colors is not None)
                 if send(put.message(upload.request)):
                     upload.stage = Stage.ASKED
+                    room -= 1
             while upload.stage is Stage.UPLOADING and time.perf_counter() < deadline:
                 chunk = upload.next_chunk()
                 if chunk is None or not send(chunk.message(upload.request)):

@@ -31,6 +31,7 @@ from inference_server.wire.protocol import (
     decode,
     encode,
 )
+from inference_server.wire.scene_hash import scene_hash
 
 CLICKS = [Click((1.0, 1.0, 1.0), True), Click((1.4, 1.0, 1.0), False)]
 SIZE = {"voxel_size": 0.05}
@@ -99,6 +100,14 @@ class TestUse:
             scene = other.put_scene(scan.copy())
             events = events_until(other, lambda event: event == UploadProgress(scene, 1.0))
             assert [event.fraction for event in events if isinstance(event, UploadProgress)] == [1.0]
+
+    def test_many_scenes_take_turns_and_the_server_tells_none_to_wait(self, client):
+        scenes = [client.put_scene(a_scan(1000, seed=100 + number)) for number in range(12)]
+        deadline = time.monotonic() + 15
+        while any(client.upload_progress(scene) < 1 for scene in scenes):
+            assert time.monotonic() < deadline
+            client.poll(5)
+            assert not any(client.upload_waits(scene) for scene in scenes)
 
     def test_equal_scenes_of_one_client_become_one(self, client):
         scan = a_scan(seed=3)
@@ -334,10 +343,10 @@ class ScriptedServer:
             frames[-1] = frames[-1][:-1]
         self._socket.send_multipart([self.identity, *frames])
 
-    def welcome(self, client: Client, instance: str = "a") -> None:
+    def welcome(self, client: Client, instance: str = "a", **limits: int) -> None:
         hello = self.next(client, "hello")
         info = {"version": "9", "instance": instance, "ready": True, "model": "m", "models": ["m"]}
-        self.say(Message(Reply.INFO, hello.id, {**info, "device": "cpu", "engine": "e", "limits": {}}))
+        self.say(Message(Reply.INFO, hello.id, {**info, "device": "cpu", "engine": "e", "limits": limits}))
         deadline = time.monotonic() + 5
         while client.state is not ConnectionState.CONNECTED:
             assert time.monotonic() < deadline
@@ -476,6 +485,18 @@ class TestStrangeServers:
         script.say(Message(Reply.ERROR, first.id, {"code": "busy", "message": "Full."}))
         second = script.next(client, "put_scene")
         assert second.id != first.id and second.args == first.args
+
+    def test_the_scene_with_a_click_takes_the_first_place(self, scripted):
+        script, client = scripted
+        scenes = [client.put_scene(a_scan(seed=number)) for number in range(3)]
+        client.predict(scenes[2], "a", CLICKS, **SIZE)
+        while client.busy:
+            client.poll(5)
+        script.welcome(client, uploads_per_client=1)
+        for number in (2, 0, 1):
+            put = script.next(client, "put_scene")
+            assert put.args["scene"] == scene_hash(a_scan(seed=number))
+            script.say(Message(Reply.SCENE, put.id, {"scene": put.args["scene"], "next": 1, "ready": True}))
 
     def test_a_restarted_server_gets_everything_again(self, scripted):
         script, client = scripted
