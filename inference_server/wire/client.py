@@ -209,7 +209,8 @@ class Client:
         return events
 
     def wait(self, request: int, timeout: float) -> MaskReady:
-        """Block until a request is answered. Other events stay for the next poll().
+        """Block until a request is answered. Other events stay for the next poll(); of places in the queue and shares
+        of uploads the newest.
 
         Raises RequestError(code, sentence) where it failed, TimeoutError after `timeout` seconds.
         """
@@ -263,6 +264,7 @@ class Client:
     def _step(self, timeout_ms: int) -> None:
         if self._closed:
             return
+        self._forget_overtaken()
         self._connection.step()
         for upload, keys in self._uploads.look_for_hashes():
             self._progress(upload, keys)
@@ -277,6 +279,25 @@ class Client:
             except ProtocolError as error:
                 self._on_unreadable(error, message.id)
         self._send_due()
+
+    def _forget_overtaken(self) -> None:
+        """Places and shares that nobody polled for: only the newest of each, and none of what is over, so that they do
+        not pile up where a script only waits."""
+        keys = {key for upload in self._uploads for key in upload.keys}
+        kept: dict[object, Event] = {}
+        for event in self._events:
+            about: object = id(event)
+            if isinstance(event, Queued):
+                if event.request not in self._pending:
+                    continue
+                about = Queued, event.request
+            elif isinstance(event, UploadProgress):
+                if event.scene not in keys:
+                    continue
+                about = UploadProgress, event.scene
+            kept.pop(about, None)
+            kept[about] = event
+        self._events[:] = kept.values()
 
     def _send_due(self) -> None:
         if not self._connection.connected:

@@ -31,6 +31,7 @@ from inference_server.wire.protocol import (
     decode,
     encode,
 )
+from inference_server.wire.requests import mask_message
 from inference_server.wire.scene_hash import scene_hash
 
 CLICKS = [Click((1.0, 1.0, 1.0), True), Click((1.4, 1.0, 1.0), False)]
@@ -394,6 +395,23 @@ class TestStrangeServers:
         script.say(Message(Reply.ERROR, hello.id, {"code": "busy", "message": "The server has 64 clients."}))
         events_until(client, lambda event: isinstance(event, StateChanged) and "64 clients" in event.text)
         script.welcome(client)
+
+    def test_what_nobody_polls_for_does_not_pile_up(self, scripted):
+        script, client = scripted
+        script.welcome(client)
+        scene = client.put_scene(a_scan())
+        request = client.predict(scene, "a", CLICKS, **SIZE)
+        script.take_scene(client)
+        script.next(client, "predict")
+        for position in (3, 2, 1):
+            script.say(Message(Reply.QUEUED, request, {"position": position}))
+            with pytest.raises(TimeoutError):
+                client.wait(request, 0.2)
+        assert client.poll(20) == [Queued(request, 1)]
+        script.say(Message(Reply.QUEUED, request, {"position": 0}))
+        script.say(mask_message(request, "", "a", np.ones(5000, bool), None, {}))
+        assert client.wait(request, 5).mask.all()
+        assert client.poll(20) == []
 
     def test_a_mask_that_can_not_be_read_fails_its_request(self, scripted):
         script, client = scripted
