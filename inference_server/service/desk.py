@@ -16,6 +16,8 @@ POSITION_EVERY = 0.5
 SILENT = 5.0
 """Seconds without a word after which a client with nothing to do gives its place to another one."""
 LONGEST_OPTION, MOST_OPTIONS = 100, 16
+KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text"}
+"""What an option may be, by its type in Python."""
 NEW_WORK = (Request.PUT_SCENE, Request.CHUNK, Request.PREDICT)
 COUNTED = (Request.PUT_SCENE, Request.PREDICT, Request.STATUS)
 """Requests that a client may make only so often; an artist makes one in some seconds."""
@@ -182,7 +184,7 @@ class Desk:
         return Message(Reply.STATUS, message.id, state_of(self._service))
 
     def check_options(self, options: dict) -> None:
-        """Raises ProtocolError for options that make no sense; their names are looked at once a worker is ready."""
+        """Raises ProtocolError for options that make no sense; names and kinds are looked at once a worker is ready."""
         ready = self._service.workers.ready
         if len(options) > MOST_OPTIONS:
             raise ProtocolError(ErrorCode.BAD_REQUEST, f"A request has at most {MOST_OPTIONS} options.")
@@ -192,6 +194,10 @@ class Desk:
             short = isinstance(value, str) and len(value) <= LONGEST_OPTION
             if not short and not isinstance(value, (bool, int, float)):
                 raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name[:50]}' has no plain value.")
+            kinds = ready[0].facts["options"][name] if ready else [type(value).__name__]
+            if type(value).__name__ not in kinds and not (type(value) is int and "float" in kinds):
+                wanted = " or ".join(KINDS[kind] for kind in kinds)
+                raise ProtocolError(ErrorCode.BAD_REQUEST, f"The option '{name}' must be {wanted}.")
 
     def _pinned(self) -> set[str]:
         """Scenes that somebody waits for."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import zmq
 
@@ -33,6 +33,8 @@ ALIVE = b".alive"
 ALIVE_EVERY = 0.5
 LARGE_REGION = 60_000
 """Voxels of a region from which on what it needed for a while is given back to the system."""
+PLAIN = (bool, int, float, str)
+"""Kinds of options that a message can hold."""
 DEVICE_LOST = 3
 """Exit code of a worker whose device is beyond repair; the service starts another."""
 
@@ -125,12 +127,16 @@ def _make_predictor(predictor: str, options: dict, threads: int | None) -> Any:
 
 
 def _introduce(predictor: Any) -> dict:
-    parameters = inspect.signature(predictor.predict_on).parameters
+    kinds = get_type_hints(predictor.predict_on)
     return {
         "model": predictor.name,
         "device": predictor.device,
         "engine": predictor.engine,
-        "options": [name for name in parameters if name not in ("scene", "clicks")],
+        "options": {
+            name: [kind.__name__ for kind in get_args(kinds[name]) or (kinds[name],) if kind in PLAIN]
+            for name in inspect.signature(predictor.predict_on).parameters
+            if name not in ("scene", "clicks")
+        },
     }
 
 

@@ -95,6 +95,8 @@ def test_a_client_can_ask_that_the_network_adapts_to_its_clicks(served):
     with connected(served) as client:
         scene = client.put_scene(room.positions, room.colors)
         ask = {"voxel_size": 0.1, "probabilities": True}
+        with pytest.raises(RequestError, match="'adapt' must be true or false"):
+            client.wait(client.predict(scene, "box", clicks, options={"adapt": "no"}, **ask), 60)
         adapted = client.wait(client.predict(scene, "box", clicks, options={"adapt": True}, **ask), 60)
         plain = client.wait(client.predict(scene, "box", clicks, **ask), 60)
     assert (adapted.probabilities == expected.probabilities).all()

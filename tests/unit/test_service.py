@@ -397,6 +397,9 @@ class TestPredict:
             ({"options": {"nonsense": 1}}, "The option 'nonsense' is unknown"),
             ({"options": {"delay": [1]}}, "'delay' has no plain value"),
             ({"options": {"delay": "x" * 101}}, "'delay' has no plain value"),
+            ({"options": {"delay": "no"}}, "'delay' must be a number."),
+            ({"options": {"delay": True}}, "'delay' must be a number."),
+            ({"options": {"trouble": 1}}, "'trouble' must be text."),
         ],
     )
     def test_what_makes_no_sense_gets_a_sentence(self, running, change, words):
