@@ -91,6 +91,22 @@ def make_the_clock_wild() -> None:
     time.time = lambda: real() + rng.uniform(-1, 1) * 365 * 86400
 
 
+def make_mistakes(fault: Path) -> None:
+    """While this file exists, the service fails where it tells its state, and where it looks at keys."""
+    from inference_server.service import desk, security
+
+    def failing(method):
+        def call(*arguments):
+            if fault.exists():
+                raise ZeroDivisionError("at 1.2345")
+            return method(*arguments)
+
+        return call
+
+    desk.state_of = failing(desk.state_of)
+    security.Gate.refresh = failing(security.Gate.refresh)
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -168,6 +184,8 @@ def main() -> None:
     address, settings = sys.argv[1], json.loads(sys.argv[2])
     if settings.pop("wild_clock", False):
         make_the_clock_wild()
+    if "mistakes" in settings:
+        make_mistakes(Path(settings.pop("mistakes")))
     for name in ("keys", "log_file", "figures_file"):
         if name in settings:
             settings[name] = Path(settings[name])

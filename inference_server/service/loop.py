@@ -31,6 +31,7 @@ from .security import Gate, check_address
 from .sessions import Job, Session, Sessions
 from .settings import Settings
 from .state import exposition, state_of
+from .worker import internal_error
 from .workers import Worker, Workers
 
 TICK = 0.1
@@ -81,7 +82,7 @@ class Service:
             while not self._finished():
                 ready = dict(poller.poll(TICK * 1000))
                 if self._gate is not None and self._gate.socket in ready:
-                    self.log.write("connection", client=self._gate.answer())
+                    self._take_from_gate()
                 if self.workers.socket in ready:
                     self._take_from_workers()
                 if self._socket in ready:
@@ -171,14 +172,29 @@ class Service:
                 identity, frames = self._receive()
             except zmq.Again:
                 return
-            session = self.sessions.find(identity)
-            try:
-                answer = self._desk.handle(identity, session, decode(frames))
-            except ProtocolError as error:
-                self.figures.count(error.code)
-                answer = error_message(error.request, error.code, error.message)
-            if answer is not None:
-                self._send(identity, answer)
+            self._answer(identity, frames)
+
+    def _answer(self, identity: bytes, frames: list[memoryview]) -> None:
+        request = 0
+        try:
+            message = decode(frames)
+            request = message.id
+            answer = self._desk.handle(identity, self.sessions.find(identity), message)
+        except ProtocolError as error:
+            self.figures.count(error.code)
+            answer = error_message(error.request, error.code, error.message)
+        except Exception as error:  # a mistake in here is to cost one request, not everybody's server
+            self.figures.count(ErrorCode.INTERNAL)
+            answer = internal_error(error, request)
+            self.log.write("request failed", trace=answer.args.pop("trace"))
+        if answer is not None:
+            self._send(identity, answer)
+
+    def _take_from_gate(self) -> None:
+        try:
+            self.log.write("connection", client=self._gate.answer())
+        except Exception as error:  # as above: one connection, which was refused
+            self.log.write("connection failed", trace=internal_error(error).args["trace"])
 
     def _receive(self) -> tuple[bytes, list[memoryview]]:
         """One message; frames beyond the allowed number are read and thrown away, so that decoding refuses

@@ -147,11 +147,14 @@ class Gate:
 
     def answer(self) -> str | None:
         """Answer one question; returns the name of the client that was let in, None for one that was not."""
-        self.refresh()
         version, request, _, _, _, mechanism, *credentials = self.socket.recv_multipart()
-        name = self._allowed.get(credentials[0]) if mechanism == b"CURVE" and credentials else None
-        status = [b"200", b"OK", name.encode(), b""] if name else [b"400", b"Unknown key", b"", b""]
-        self.socket.send_multipart([version, request, *status])
+        name = None
+        try:
+            self.refresh()
+            name = self._allowed.get(credentials[0]) if mechanism == b"CURVE" and credentials else None
+        finally:  # a question without an answer would be the last one
+            status = [b"200", b"OK", name.encode(), b""] if name else [b"400", b"Unknown key", b"", b""]
+            self.socket.send_multipart([version, request, *status])
         return name
 
     def close(self) -> None:

@@ -233,6 +233,11 @@ def describe(error: Exception, request: int = 0, failed: str = "The server faile
             "on the CPU (--device cpu)."
         )
         return error_message(request, ErrorCode.OUT_OF_MEMORY, sentence)
+    return internal_error(error, request, failed)
+
+
+def internal_error(error: Exception, request: int = 0, failed: str = "The server failed on this request") -> Message:
+    """The typed error for what nobody foresaw. `trace`, which names its log id, is the log's and not the client's."""
     log_id = secrets.token_hex(4)
     reply = error_message(request, ErrorCode.INTERNAL, f"{failed}; its log tells more under {log_id}.")
     reply.args["trace"] = f"{log_id} {_trace(error)}"

@@ -1,5 +1,6 @@
 """Who may talk to a server: this machine, or those whose keys it knows."""
 
+import json
 import os
 import stat
 import sys
@@ -15,7 +16,8 @@ from light_server import LightServer, connected, free_port, server
 from inference_server.errors import UserError
 from inference_server.service.security import check_address, make_keys, read_key_file
 from inference_server.wire.address import is_loopback, split_address
-from inference_server.wire.client import Client, ConnectionState
+from inference_server.wire.client import Client, ConnectionState, RequestError
+from inference_server.wire.protocol import ErrorCode
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +144,31 @@ def test_a_key_that_is_exchanged_in_place_shuts_the_old_one_out(guarded, keys):
         client.poll(20)
     assert client.state is not ConnectionState.CONNECTED
     client.close()
+
+
+def test_a_mistake_of_the_service_costs_one_request_or_connection_and_is_logged(keys, tmp_path):
+    fault, log = tmp_path / "fault", tmp_path / "server.log"
+    with (
+        server(keys=str(keys), mistakes=str(fault), log_file=str(log)) as process,
+        connected(process.address, **keys_of(keys)) as client,
+    ):
+        fault.touch()
+        with pytest.raises(RequestError, match="its log tells more under") as caught:
+            client.status()
+        assert caught.value.code is ErrorCode.INTERNAL
+        refused = Client(process.address, **keys_of(keys))
+        deadline = time.monotonic() + 5
+        while "don't accept each other's keys" not in refused.state_text:
+            assert time.monotonic() < deadline, refused.state_text
+            refused.poll(20)
+        refused.close()
+        fault.unlink()
+        assert client.status()["counts"] == {"internal": 1}
+        with connected(process.address, **keys_of(keys)):
+            pass
+    traces = [line["trace"] for line in map(json.loads, log.read_text().splitlines()) if "trace" in line]
+    assert len(traces) == 2 and str(caught.value).rpartition(" ")[2].strip(".") in traces[0]
+    assert all("ZeroDivisionError" in trace and "1.2345" not in trace for trace in traces)
 
 
 DAMAGED = {
