@@ -113,7 +113,7 @@ class Predict:
         args = Arguments(message.args)
         positions = array_of(message, "positions", "float64", columns=3)
         vertices, positive = array_of(message, "vertices", "int64"), array_of(message, "positive", "uint8")
-        joined = np.zeros(len(positive), np.uint8)  # older clients do not tell
+        joined = np.zeros(len(positive), np.uint8)  # may be left out: no click was given with another
         if "joined" in message.arrays:
             joined = array_of(message, "joined", "uint8")
         if not len(positions) == len(vertices) == len(positive) == len(joined):

@@ -21,7 +21,7 @@ ADDON = "bl_ext.user_default.scanpick"
 
 
 def server_python() -> str:
-    """An interpreter with numpy and pyzmq: that of the server, never Blender's."""
+    """An interpreter with numpy, pyzmq and blake3: that of the server, never Blender's."""
     return os.environ.get("SCANPICK_PYTHON", str(REPOSITORY / ".venv" / "bin" / "python"))
 
 
