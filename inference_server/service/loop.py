@@ -180,14 +180,15 @@ class Service:
             message = decode(frames)
             request = message.id
             answer = self._desk.handle(identity, self.sessions.find(identity), message)
+            if answer is not None:
+                self._send(identity, answer)
         except ProtocolError as error:
             self.figures.count(error.code)
-            answer = error_message(error.request, error.code, error.message)
+            self._send(identity, error_message(error.request, error.code, error.message))
         except Exception as error:  # a mistake in here is to cost one request, not everybody's server
             self.figures.count(ErrorCode.INTERNAL)
             answer = internal_error(error, request)
             self.log.write("request failed", trace=answer.args.pop("trace"))
-        if answer is not None:
             self._send(identity, answer)
 
     def _take_from_gate(self) -> None:
