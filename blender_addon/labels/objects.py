@@ -7,6 +7,7 @@ from ..scan import masks, vertex_set
 from ..scan.geometry import IMPORTED, INSTANCE, LABEL_NAMES, SEMANTIC, Geometry
 from ..scan.steps import Steps
 from ..session import application, edits, journal, object_list, watch
+from ..session.pending import upcoming
 from ..session.session import session
 from ..session.state import ScanState, fitting_name, free_name
 from .labels import LARGEST_KEPT, LabelError, Labels, whole_numbers
@@ -100,8 +101,9 @@ def make_objects(geometry: Geometry, labels: Labels) -> int:
     overlap = state.overlap or bool(len(labels.overlaps))
     if overlap != state.overlap:
         changes.append(("scan", -1, {"overlap": True}))
-    numbers = _numbers(list(members), state)
-    taken = {known.name for known in state.objects} | masks.taken_names(geometry.obj) | {INSTANCE}
+    later = upcoming(geometry)
+    numbers = _numbers(list(members), later)
+    taken = {known.name for known in later.objects} | masks.taken_names(geometry.obj) | {INSTANCE}
     free = before == masks.NONE
     after = before.copy()
     differences, kept = [], 0

@@ -10,9 +10,10 @@ from .. import handlers
 from ..scan import vertex_set
 from ..scan.geometry import Geometry, coordinates, selected_vertices
 from ..session import application, edits, journal, starts
+from ..session.pending import upcoming
 from ..session.session import ClickError, session
 from ..session.undo import Step
-from .common import active_known, fail, poll_scan, poll_unlocked, scan_object, state_with_pending
+from .common import active_known, fail, poll_scan, poll_unlocked, scan_object
 
 CLICKS_PER_SELECTION = 8
 
@@ -20,12 +21,12 @@ CLICKS_PER_SELECTION = 8
 def target(geometry: Geometry) -> tuple[int, list[journal.Change]]:
     """The object that a click belongs to, and the entry that makes it where there is none yet."""
     for pending in reversed(session.pending.of_data(geometry.data.session_uid)):
-        if any(kind == "create" for kind, _, _ in pending.changes):
+        if pending.creates:
             return pending.number, []
     item = geometry.data.scanpick.active_item()
     if item is not None:
         return item.number, []
-    change = edits.creation(state_with_pending(geometry), geometry.obj)
+    change = edits.creation(geometry)
     return change[1], [change]
 
 
@@ -50,8 +51,7 @@ def press(
     """
     geometry = Geometry(obj)
     number, changes = target(geometry)
-    state = state_with_pending(geometry)
-    known = state.get(number)
+    known = upcoming(geometry).get(number)
     if known is not None and known.locked:
         raise ClickError(f"“{known.name}” is locked: unlock it to change it.")
     begun = known is not None and (known.starts or any(p.positive for p in known.presses))

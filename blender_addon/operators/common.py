@@ -5,7 +5,7 @@ import bpy
 from ..scan.geometry import SCAN_TYPES, Geometry
 from ..session import journal
 from ..session.session import session
-from ..session.state import ObjectState, ScanState
+from ..session.state import ObjectState
 
 NO_SCAN = 0
 """In place of a scan's session id, for notices where there is no scan: Blender counts from 1."""
@@ -94,11 +94,6 @@ def poll_objects(cls: type[bpy.types.Operator], context: bpy.types.Context) -> b
         cls.poll_message_set("There is no object yet: click one out first")
         return False
     return True
-
-
-def state_with_pending(geometry: Geometry) -> ScanState:
-    """The state as it will be when all pending masks are here."""
-    return journal.preview(journal.state(geometry), session.pending.changes(geometry.data.session_uid))
 
 
 def active_known(context: bpy.types.Context) -> tuple[Geometry, ObjectState]:

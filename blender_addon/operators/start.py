@@ -8,7 +8,7 @@ from bpy.props import EnumProperty
 
 from ..scan import masks
 from ..scan.geometry import Geometry, read_bool
-from ..session import application, edits, journal
+from ..session import application, edits
 from ..session.application import ApplicationError, Noticed
 from ..session.session import redraw, session
 from .common import poll_scan, scan_object
@@ -77,7 +77,7 @@ class SCANPICK_OT_object_from_group(InSteps, bpy.types.Operator):
             copied = attribute is not None and name not in geometry.obj.vertex_groups
             inside[attribute if copied else members[name]] = True
             if inside.any():
-                change = edits.creation(journal.state(geometry), obj, name)
+                change = edits.creation(geometry, name)
                 if not copied:
                     change[2]["name"] = name
                 result = application.write_start(geometry, change[1], inside, noticed, [change], in_place=not copied)

@@ -13,7 +13,8 @@ import numpy as np
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
 from . import journal, object_list, watch
-from .state import ObjectState, Press, ScanState, fitting_name, free_name
+from .pending import upcoming
+from .state import ObjectState, Press, fitting_name, free_name
 
 PALETTE = (
     (0.90, 0.35, 0.10),
@@ -38,10 +39,13 @@ def palette_color(number: int) -> tuple[float, float, float]:
     return tuple(c * shade for c in base)
 
 
-def creation(state: ScanState, obj: bpy.types.Object, name: str = "") -> journal.Change:
-    """The journal entry of a new object with a name that is free among objects, groups, attributes."""
+def creation(geometry: Geometry, name: str = "") -> journal.Change:
+    """The journal entry of a new object with a name that is free among objects, groups, attributes. Objects whose
+    first masks are on their way keep their numbers and names."""
+    state = upcoming(geometry)
     number = state.last_number + 1
-    taken = {o.name for o in state.objects} | masks.taken_names(obj) | {a.name for a in obj.data.attributes}
+    taken = {o.name for o in state.objects} | masks.taken_names(geometry.obj)
+    taken |= {a.name for a in geometry.data.attributes}
     color = [round(c, 4) for c in palette_color(number)]
     return "create", number, {"name": free_name(fitting_name(name) or f"Object {number}", taken), "color": color}
 
@@ -138,7 +142,7 @@ def _part(geometry: Geometry) -> None:
 @watch.own
 def create(geometry: Geometry, name: str = "") -> int:
     """A new, empty object, made active. Returns its number."""
-    change = creation(journal.state(geometry), geometry.obj, name)
+    change = creation(geometry, name)
     journal.write(geometry, [change])
     geometry.changed()
     object_list.refresh(geometry)
@@ -213,7 +217,7 @@ def duplicate(geometry: Geometry, number: int) -> int:
     """A copy of an object with its clicks. Its mask overlaps the original's, so overlap is switched on."""
     state = journal.state(geometry)
     known = state.get(number)
-    change = creation(state, geometry.obj, known.name)
+    change = creation(geometry, known.name)
     at = next(i for i, o in enumerate(state.objects) if o.number == number) + 1
     before = masks.read_instance(geometry)
     members = np.flatnonzero(before == number)

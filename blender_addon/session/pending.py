@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from ..scan.geometry import Geometry
 from ..scan.scan import Scan
 from ..wire.clicks import NEAR, in_steps
 from ..wire.protocol import Click
@@ -40,6 +41,19 @@ class Pending:
     progress: Progress = Progress.ASKED
     markers: list[tuple[tuple[float, float, float], bool]] = field(default_factory=list)
 
+    @property
+    def creates(self) -> bool:
+        """Whether the object itself comes with this press."""
+        return any(kind == "create" for kind, _, _ in self.changes)
+
+    def renumber(self, creation: journal.Change) -> None:
+        """Have the press be about the object that `creation` makes."""
+        before, self.number = self.number, creation[1]
+        self.changes = [
+            creation if kind == "create" else (kind, self.number if number == before else number, data)
+            for kind, number, data in self.changes
+        ]
+
 
 class PendingList:
     """All pending presses in the order of pressing."""
@@ -64,6 +78,15 @@ class PendingList:
             if pending is until:
                 break
         return changes
+
+
+waiting = PendingList()
+"""Those of this Blender."""
+
+
+def upcoming(geometry: Geometry) -> ScanState:
+    """The scan's state as it will be when all pending masks are here."""
+    return journal.preview(journal.state(geometry), waiting.changes(geometry.data.session_uid))
 
 
 def wire_clicks(state: ScanState, number: int, scan: Scan, voxel_size: float) -> list[Click]:

@@ -17,11 +17,11 @@ from ..scan.steps import Steps, at_once
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import Click, ErrorCode
-from . import application, journal, object_list, progress, starts, surroundings, watch
+from . import application, edits, journal, object_list, progress, starts, surroundings, watch
 from .answers import Answer, Answers
 from .application import ApplicationError, Noticed
 from .background import in_background
-from .pending import Pending, PendingList, Progress, has_positive, wire_clicks
+from .pending import Pending, PendingList, Progress, has_positive, upcoming, waiting, wire_clicks
 from .state import EMPTY, ObjectState, ScanState
 from .undo import Step
 
@@ -70,7 +70,7 @@ class Session:
     """Everything of this Blender that is not in the file."""
 
     connection: Connection = field(default_factory=Connection)
-    pending: PendingList = field(default_factory=PendingList)
+    pending: PendingList = waiting
     notices: dict[int, Notice] = field(default_factory=dict)
     answers: Answers = field(default_factory=Answers)
     groups_read: dict[int, tuple] = field(default_factory=dict)  # version of each scan whose groups are known
@@ -122,7 +122,7 @@ class Session:
             raise ClickError(str(error)) from error
         geometry = Geometry(obj)
         data_uid = geometry.data.session_uid
-        state = journal.preview(journal.state(geometry), [*self.pending.changes(data_uid), *changes])
+        state = journal.preview(upcoming(geometry), changes)
         if not state.voxel_size:
             changes = [("scan", -1, {"voxel_size": scan.proposal.voxel_size}), *changes]
         voxel_size = state.voxel_size or scan.proposal.voxel_size
@@ -267,6 +267,24 @@ class Session:
         last.request = self._ask(last.scene, last.data_uid, last.number, clicks, last.voxel_size, state.adapt)
         last.progress = Progress.ASKED
 
+    def renumber(self) -> None:
+        """Give objects whose first masks are on their way other numbers where redo brought back ones with theirs."""
+        for pending in [pending for pending in self.pending.items if pending.creates]:
+            try:
+                geometry = application.geometry_of(pending.object_uid, pending.data_uid)
+            except ApplicationError:
+                continue
+            if journal.state(geometry).get(pending.number) is None:
+                continue
+            presses = self.pending.of_object(pending.data_uid, pending.number)
+            creation = edits.creation(geometry)
+            for press in presses[presses.index(pending) :]:
+                press.renumber(creation)
+                if press.progress is Progress.ASKED:  # under the number that the other object has
+                    self.connection.client.cancel(press.request)
+                    press.progress = Progress.SUPERSEDED
+            self._ask_again(pending)
+
     def _work(self) -> None:
         """Go on with the first answer for up to a frame's time."""
         until = time.perf_counter() + BUDGET
@@ -317,6 +335,7 @@ class Session:
         # time may have passed in between: look at everything afresh
         geometry = application.geometry_of(pending.object_uid, pending.data_uid)
         self._check_unedited(geometry, pending)
+        self.renumber()
         for earlier in self.pending.of_object(pending.data_uid, pending.number):
             if earlier is pending:
                 break

@@ -149,8 +149,9 @@ class _Fold:
     def _create(self, entry: Entry) -> None:
         data = entry.data
         new = ObjectState(entry.object, data["name"], tuple(data["color"]), locked=data.get("locked", False))
+        if entry.object not in self.objects:  # in files of older versions two objects may have one number
+            self.order.insert(data.get("at", len(self.order)), entry.object)
         self.objects[entry.object] = new
-        self.order.insert(data.get("at", len(self.order)), entry.object)
         self.last_number = max(self.last_number, entry.object)
 
     def _set(self, entry: Entry) -> None:
