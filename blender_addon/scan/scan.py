@@ -113,14 +113,14 @@ def read(
     geometry: Geometry,
     scene: bpy.types.Scene,
     known: Scan | None,
-    voxel_size: float,
+    size_of: Callable[[voxels.Proposal], float],
     trusted: bool = False,
     tell: Callable[[float], None] = lambda share: None,
 ) -> Scan:
     """The scan of an object; `known` is handed back where nothing has changed.
 
     Args:
-        voxel_size: metres, 0 for the proposed one; faces are sampled at half of it.
+        size_of: the voxel size in metres, given what is proposed; faces are sampled at half of it.
         trusted: nobody has changed the data since `known` was read, as far as Blender tells; only the positions are
             compared then, which scripts may change without telling.
         tell: called with the share that is done, where positions or faces are new.
@@ -130,9 +130,8 @@ def read(
     with geometry.snapshot() as data:
         raw = coordinates(data)
         same = known is not None and unchanged(known, geometry, raw, scene)
-        wanted = voxel_size or (known.proposal.voxel_size if same else 0.0)
         same = same and triangle_count(data) == (0 if known.triangles is None else len(known.triangles))
-        same = same and (known.triangles is None or wanted == known.sampled_for)
+        same = same and (known.triangles is None or size_of(known.proposal) == known.sampled_for)
         if same and trusted and not colors.pictures_changed(known.vertex_colors, geometry.materials):
             return known
         if not same:
@@ -144,7 +143,7 @@ def read(
             return known
         tell(0.3)
         triangles = triangles_of(data)
-    return _build(geometry, scene, raw, vertex_colors, triangles, voxel_size, tell)
+    return _build(geometry, scene, raw, vertex_colors, triangles, size_of, tell)
 
 
 def _equal(first: np.ndarray | None, second: np.ndarray | None) -> bool:
@@ -159,7 +158,7 @@ def _build(
     raw: np.ndarray,
     vertex_colors: colors.VertexColors,
     triangles: np.ndarray | None,
-    voxel_size: float,
+    size_of: Callable[[voxels.Proposal], float],
     tell: Callable[[float], None],
 ) -> Scan:
     name = geometry.obj.name
@@ -183,7 +182,7 @@ def _build(
     tell(0.9)
     if (points == points[0]).all():
         raise ScanError(f"“{name}” is too small or too far from its origin for its positions to be told apart.")
-    size = voxel_size or proposal.voxel_size
+    size = size_of(proposal)
     sent_colors = vertex_colors.values
     if sent_colors is not None and not whole:
         sent_colors = sent_colors[valid]

@@ -8,6 +8,7 @@ ROOM_VOXEL = 0.05
 ROOM_EXTENT = 3.0
 PAIRS = 8_000_000
 POINTS_PER_VOXEL_SIDE = 1.4
+RESCALED = 2.0  # times larger or smaller from which a scan has another scale: units differ by more, 2.54 the least
 STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
@@ -71,6 +72,18 @@ def propose(positions: np.ndarray) -> Proposal:
     wanted = ROOM_VOXEL if extent >= ROOM_EXTENT else extent / 100
     size = round_up(max(wanted, POINTS_PER_VOXEL_SIDE * spacing)) if extent > 0 else ROOM_VOXEL
     return Proposal(size, spacing, extent, units_warning(extent))
+
+
+def working_size(proposal: Proposal, chosen: float, chosen_for: float) -> float:
+    """The voxel size to work with, in metres: the chosen one; the proposed one where none is, or where the chosen one
+    was a proposal and the scan has another scale since.
+
+    Args:
+        chosen: metres, 0 for none.
+        chosen_for: extent of the scan that it was proposed for, in metres, 0 where the artist chose it.
+    """
+    rescaled = chosen_for > 0 and not 1 / RESCALED < proposal.extent / chosen_for < RESCALED
+    return proposal.voxel_size if rescaled or not chosen else chosen
 
 
 def robust_box(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -54,5 +54,5 @@ def among_neighbours(
 ) -> Work:
     """What `compute` makes of the scan's neighbours, in a thread. Raises ScanError."""
     scan = session.scan_of(obj, scene)
-    voxel_size = journal.state(Geometry(obj)).voxel_size or scan.proposal.voxel_size
+    voxel_size = journal.state(Geometry(obj)).voxel_size_of(scan.proposal)
     return (yield from in_background(lambda: compute(surroundings.of(scan, voxel_size))))

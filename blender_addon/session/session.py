@@ -93,7 +93,7 @@ class Session:
         version = watch.version(geometry.data.session_uid)
         trusted = known is not None and known.version == version
         with progress.shown() as tell:
-            fresh = scans.read(geometry, scene, known.scan if known else None, state.voxel_size, trusted, tell)
+            fresh = scans.read(geometry, scene, known.scan if known else None, state.voxel_size_of, trusted, tell)
         if known is None or fresh is not known.scan:
             self._forget_scene(known)
             self._forget_deleted()
@@ -123,9 +123,10 @@ class Session:
         geometry = Geometry(obj)
         data_uid = geometry.data.session_uid
         state = journal.preview(upcoming(geometry), changes)
-        if not state.voxel_size:
-            changes = [("scan", -1, {"voxel_size": scan.proposal.voxel_size}), *changes]
-        voxel_size = state.voxel_size or scan.proposal.voxel_size
+        voxel_size = state.voxel_size_of(scan.proposal)
+        if voxel_size != state.voxel_size:
+            proposed = {"voxel_size": voxel_size, "proposed_for": scan.proposal.extent}
+            changes = [("scan", -1, proposed), *changes]
         clicks = wire_clicks(state, number, scan, voxel_size)
         known = state.get(number)
         if known is None or not known.presses or not has_positive(clicks):

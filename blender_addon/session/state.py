@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..scan.voxels import Proposal, working_size
+
 Place = tuple[float, float, float]
 
 
@@ -116,6 +118,7 @@ class ScanState:
 
     objects: tuple[ObjectState, ...] = ()
     voxel_size: float = 0.0  # metres; 0 = not chosen yet
+    proposed_for: float = 0.0  # extent of the scan, in metres, that it was proposed for; 0 = the artist chose it
     overlap: bool = False
     adapt: bool = False
     last_number: int = 0
@@ -123,6 +126,10 @@ class ScanState:
 
     def get(self, number: int) -> ObjectState | None:
         return self.by_number.get(number)
+
+    def voxel_size_of(self, proposal: Proposal) -> float:
+        """Metres: the voxel size that a scan is worked on with for which `proposal` was made."""
+        return working_size(proposal, self.voxel_size, self.proposed_for)
 
 
 class _Fold:
@@ -132,6 +139,7 @@ class _Fold:
         self.objects = {o.number: o for o in start.objects}
         self.order = [o.number for o in start.objects]
         self.voxel_size = start.voxel_size
+        self.proposed_for = start.proposed_for
         self.overlap = start.overlap
         self.adapt = start.adapt
         self.last_number = start.last_number
@@ -139,7 +147,9 @@ class _Fold:
     def finish(self) -> ScanState:
         objects = tuple(self.objects[n] for n in self.order)
         by_number = {o.number: o for o in objects}
-        return ScanState(objects, self.voxel_size, self.overlap, self.adapt, self.last_number, by_number)
+        return ScanState(
+            objects, self.voxel_size, self.proposed_for, self.overlap, self.adapt, self.last_number, by_number
+        )
 
     def apply(self, entry: Entry) -> None:
         handler = getattr(self, "_" + entry.kind, None)
@@ -217,7 +227,10 @@ class _Fold:
         self.order = asked + [n for n in self.order if n not in set(asked)]
 
     def _scan(self, entry: Entry) -> None:
-        self.voxel_size = entry.data.get("voxel_size", self.voxel_size)
+        proposed_for = entry.data.get("proposed_for", 0.0)
+        by_hand = self.voxel_size and not self.proposed_for
+        if "voxel_size" in entry.data and not (proposed_for and by_hand):
+            self.voxel_size, self.proposed_for = entry.data["voxel_size"], proposed_for
         self.overlap = entry.data.get("overlap", self.overlap)
         self.adapt = entry.data.get("adapt", self.adapt)
 

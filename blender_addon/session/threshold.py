@@ -39,7 +39,7 @@ def moved(item: bpy.types.PropertyGroup) -> None:
         return
     mask = application.decided(answer.probabilities, value)
     if known.starts:
-        voxel_size = journal.state(geometry).voxel_size or scan.proposal.voxel_size
+        voxel_size = journal.state(geometry).voxel_size_of(scan.proposal)
         mask = starts.corrected(known, mask, surroundings.of(scan, voxel_size), scan)
     changes = [("set", known.number, {"threshold": value})]
     result = application.write_mask(geometry, known.number, mask, application.Noticed(), changes)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import (
     add_mesh,
+    ball,
     connect,
     edit_mode,
     free_address,
@@ -260,6 +261,36 @@ def test_units_that_look_wrong_are_said(connected, blender, session):
     edit_mode()
     assert_next_click_works(blender, session)
     assert "m across" in notice(blender, session) and "units are wrong" in notice(blender, session)
+
+
+@pytest.mark.parametrize("wrong", [100, 1000, 0.1])
+def test_the_proposed_voxel_size_follows_the_scale_that_was_mended(connected, blender, session, wrong):
+    obj = add_mesh(POINTS)
+    obj.scale = (wrong, wrong, wrong)
+    blender.ops.ed.undo_push(message="Scale")
+    edit_mode()
+    assert_next_click_works(blender, session)
+    scan = blender.data.objects["scan"].data.scanpick
+    before = scan.voxel_size
+    blender.data.objects["scan"].scale = (1, 1, 1)
+    blender.ops.ed.undo_push(message="Scale")
+    click(blender, [0])
+    pump(session)
+    assert scan.voxel_size == pytest.approx(0.08), "what is proposed for points 5 cm apart"
+    smaller, larger = (ball(POINTS, 0, size) | ball(POINTS, MIDDLE, size) for size in (0.0799, 0.0801))
+    assert smaller <= group("Object 1") <= larger
+    blender.ops.ed.undo()
+    assert blender.data.objects["scan"].data.scanpick.voxel_size == pytest.approx(before)
+
+
+def test_a_voxel_size_set_by_hand_stays_whatever_the_scale(connected, blender, session):
+    obj = add_mesh(POINTS)
+    obj.data.scanpick.voxel_size = 0.1
+    obj.scale = (100, 100, 100)
+    blender.ops.ed.undo_push(message="Scale")
+    edit_mode()
+    assert_next_click_works(blender, session)
+    assert blender.data.objects["scan"].data.scanpick.voxel_size == pytest.approx(0.1)
 
 
 def test_a_flattened_object_is_refused_and_a_mirrored_one_works(connected, blender, session):

@@ -106,3 +106,15 @@ def test_a_file_in_which_two_objects_have_one_number_opens_and_goes_on(slow, ses
     click(slow, session, RIGHT)
     assert RIGHT in group("Object 1")
     assert_all_goes_on(slow, session, tmp_path / "again.blend")
+
+
+def test_a_voxel_size_that_was_set_meanwhile_stays(slow, session):
+    listed(slow).voxel_size = 0  # as if nothing had been chosen yet
+    press(slow, MIDDLE)
+    listed(slow).voxel_size = VOXEL
+    pump(session)
+    assert group("Object 1") > ball(POINTS, MIDDLE, VOXEL), "it was asked for with the proposed size"
+    assert listed(slow).voxel_size == pytest.approx(VOXEL)
+    assert slow.ops.scanpick.predict_again() == {"FINISHED"}
+    pump(session)
+    assert group("Object 1") == ball(POINTS, MIDDLE, VOXEL)

@@ -192,10 +192,10 @@ def test_without_any_scan_the_sentence_is_in_the_sidebar(blender, session, envir
 def test_the_first_read_tells_how_far_it_is_and_later_ones_nothing(scan, module):
     scans, geometry = module("scan.scan"), module("scan.geometry").Geometry(scan.data.objects["scan"])
     told = []
-    read = scans.read(geometry, scan.context.scene, None, 0.05, tell=told.append)
+    read = scans.read(geometry, scan.context.scene, None, lambda _: 0.05, tell=told.append)
     assert len(told) > 3 and told == sorted(told) and told[0] > 0 and told[-1] <= 1
     told.clear()
-    assert scans.read(geometry, scan.context.scene, read, 0.05, tell=told.append) is read
+    assert scans.read(geometry, scan.context.scene, read, lambda _: 0.05, tell=told.append) is read
     assert not told
 
 
