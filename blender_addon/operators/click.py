@@ -18,14 +18,18 @@ from .common import active_known, fail, poll_scan, poll_unlocked, scan_object
 CLICKS_PER_SELECTION = 8
 
 
+def current(geometry: Geometry) -> int | None:
+    """The object that is chosen in the list, else the new one whose first mask is on its way; None where there is
+    neither."""
+    item = geometry.data.scanpick.active_item()
+    return item.number if item is not None else session.pending.begun(geometry.data.session_uid)
+
+
 def target(geometry: Geometry) -> tuple[int, list[journal.Change]]:
     """The object that a click belongs to, and the entry that makes it where there is none yet."""
-    for pending in reversed(session.pending.of_data(geometry.data.session_uid)):
-        if pending.creates:
-            return pending.number, []
-    item = geometry.data.scanpick.active_item()
-    if item is not None:
-        return item.number, []
+    number = current(geometry)
+    if number is not None:
+        return number, []
     change = edits.creation(geometry)
     return change[1], [change]
 

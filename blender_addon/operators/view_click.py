@@ -9,10 +9,11 @@ from ..overlay import settings
 from ..scan import masks
 from ..scan.geometry import INSTANCE, SCAN_TYPES, Geometry, position_of
 from ..session import edits, journal, object_list
+from ..session.pending import upcoming
 from ..session.session import ClickError, redraw, session
 from ..tool import hover, seeing
-from .click import press, target
-from .common import OnChosenObject, active_known, fail, poll_scan, scan_object
+from .click import current, press, target
+from .common import fail, poll_scan, scan_object
 
 
 def _poll_view(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
@@ -159,11 +160,12 @@ class SCANPICK_OT_choose(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_next_object(OnChosenObject, bpy.types.Operator):
+class SCANPICK_OT_next_object(bpy.types.Operator):
     """Leave this object as it is; the next click starts a new one"""
 
     bl_idname = "scanpick.next_object"
     bl_label = "Next Object"
+    bl_options = {"REGISTER", "UNDO"}
 
     accept: BoolProperty(name="Lock", description="Lock the object, so that no other takes its vertices")
 
@@ -173,12 +175,24 @@ class SCANPICK_OT_next_object(OnChosenObject, bpy.types.Operator):
             return "Accept: lock this object, so that no other takes its vertices; the next click starts a new one"
         return cls.__doc__
 
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not poll_scan(cls, context):
+            return False
+        if current(Geometry(scan_object(context))) is None:
+            cls.poll_message_set("No object is chosen: the next click starts a new one")
+            return False
+        return True
+
     def execute(self, context: bpy.types.Context) -> set[str]:
-        geometry, known = active_known(context)
-        if session.pending.of_object(geometry.data.session_uid, known.number):
+        geometry = Geometry(scan_object(context))
+        uid = geometry.data.session_uid
+        known = upcoming(geometry).get(current(geometry))
+        if self.accept and session.pending.of_object(uid, known.number):
             return fail(self, geometry.data, "A mask is still on its way: wait for it, or take the click back.")
         if self.accept and not known.locked:
             edits.change(geometry, known.number, {"locked": True})
+        session.pending.leave(uid)
         object_list.choose_none(geometry)
         self.report({"INFO"}, f"“{known.name}” is {'accepted' if self.accept else 'left'}: click on the next object")
         redraw()

@@ -157,6 +157,7 @@ def apply_mask(
     noticed: Noticed,
     changes: list[journal.Change],
     step: Step,
+    choose: bool = True,
 ) -> Result:
     """Write one press with its mask, and push one undo step.
 
@@ -164,18 +165,27 @@ def apply_mask(
         predicted: bool (N,) from the server, or None to leave the mask as it is but for the artist's own vertices.
         noticed: hand edits noticed before, written first.
         changes: the press itself.
+        choose: whether a new object is chosen in the list where no other is.
     """
-    result = write_mask(geometry, number, predicted, noticed, changes)
+    result = write_mask(geometry, number, predicted, noticed, changes, choose)
     push(step)
     return result
 
 
 def write_mask(
-    geometry: Geometry, number: int, predicted: np.ndarray | None, noticed: Noticed, changes: list[journal.Change]
+    geometry: Geometry,
+    number: int,
+    predicted: np.ndarray | None,
+    noticed: Noticed,
+    changes: list[journal.Change],
+    choose: bool = True,
 ) -> Result:
     """`apply_mask` without the undo step."""
     plan = _plan(geometry, number, noticed, changes, lambda inside, known: _obeyed(inside, known, predicted))
-    _write(geometry, plan, [*noticed.changes, *changes])
+    none_chosen = geometry.data.scanpick.active_item() is None
+    _write(geometry, plan, [*noticed.changes, *changes], choose and none_chosen)
+    if none_chosen and not choose:
+        object_list.choose_none(geometry)  # a list that was empty has chosen its first row
     return plan.result
 
 
@@ -309,13 +319,13 @@ def _plan(
     return _Plan(number, inside, wanted, on_record, after, differences, result)
 
 
-def _write(geometry: Geometry, plan: _Plan, changes: list[journal.Change]) -> None:
+def _write(geometry: Geometry, plan: _Plan, changes: list[journal.Change], choose: bool = True) -> None:
     with watch.own_writes():
         masks.apply(geometry, plan.differences, plan.on_record, plan.after)
         journal.write(geometry, changes)
         geometry.changed()
         object_list.refresh(geometry, plan.after)
-        if any(kind == "create" for kind, _, _ in changes):
+        if choose and any(kind == "create" for kind, _, _ in changes):
             object_list.activate(geometry, plan.number)
 
 

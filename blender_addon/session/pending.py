@@ -40,6 +40,7 @@ class Pending:
     version: tuple  # of the scan's data when it was sent
     progress: Progress = Progress.ASKED
     markers: list[tuple[tuple[float, float, float], bool]] = field(default_factory=list)
+    left: bool = False  # the artist went on to the next object before the mask was here
 
     @property
     def creates(self) -> bool:
@@ -66,6 +67,15 @@ class PendingList:
 
     def of_object(self, data_uid: int, number: int) -> list[Pending]:
         return [p for p in self.of_data(data_uid) if p.number == number]
+
+    def begun(self, data_uid: int) -> int | None:
+        """The number of the new object that the artist is clicking at; None where there is none, or it was left."""
+        return next((p.number for p in reversed(self.of_data(data_uid)) if p.creates and not p.left), None)
+
+    def leave(self, data_uid: int) -> None:
+        """Further clicks belong to no object that is on its way."""
+        for pending in self.of_data(data_uid):
+            pending.left = True
 
     def by_request(self, request: int) -> Pending | None:
         return next((p for p in self.items if p.request == request), None)

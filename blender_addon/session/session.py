@@ -342,7 +342,9 @@ class Session:
                 break
             self.pending.items.remove(earlier)
             self.connection.client.cancel(earlier.request)
-            application.apply_mask(geometry, earlier.number, None, noticed, earlier.changes, earlier.step)
+            application.apply_mask(
+                geometry, earlier.number, None, noticed, earlier.changes, earlier.step, not earlier.left
+            )
             noticed = Noticed()
             geometry = application.geometry_of(pending.object_uid, pending.data_uid)
         known = self._previewed(geometry, pending)
@@ -351,7 +353,9 @@ class Session:
         mask = application.decided(on_vertices, known.threshold)
         if neighbours is not None:
             mask = starts.corrected(known, mask, neighbours, pending.scan)
-        result = application.apply_mask(geometry, pending.number, mask, noticed, pending.changes, pending.step)
+        result = application.apply_mask(
+            geometry, pending.number, mask, noticed, pending.changes, pending.step, not pending.left
+        )
         self.pending.items.remove(pending)
         self.groups_read[pending.data_uid] = groups_version
         self._applied(pending, event, on_vertices, result)

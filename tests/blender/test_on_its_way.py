@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import VOXEL, add_mesh, ball, click, connect, grid_points, group, instance, listed, pump
+from conftest import VOXEL, add_mesh, ball, click, connect, grid_points, group, instance, listed, notice, pump
 
 POINTS = grid_points()
 LEFT, MIDDLE, RIGHT = 805, 820, 835
@@ -106,6 +106,53 @@ def test_a_file_in_which_two_objects_have_one_number_opens_and_goes_on(slow, ses
     click(slow, session, RIGHT)
     assert RIGHT in group("Object 1")
     assert_all_goes_on(slow, session, tmp_path / "again.blend")
+
+
+def test_the_next_object_is_begun_before_the_mask_is_here(slow, session):
+    press(slow, LEFT)
+    assert slow.ops.scanpick.next_object(accept=True) == {"CANCELLED"}
+    assert "still on its way" in notice(slow, session)
+    press(slow, LEFT + 2)
+    assert slow.ops.scanpick.next_object(accept=False) == {"FINISHED"}
+    assert not slow.ops.scanpick.next_object.poll()
+    press(slow, RIGHT)
+    pump(session)
+    assert [clicks for _, clicks, _ in rows(slow)] == [2, 1]
+    assert group("Object 2") == ball(POINTS, RIGHT, VOXEL)
+    assert listed(slow).active_item().name == "Object 2"
+    slow.ops.scanpick.next_object(accept=True)
+    click(slow, session, MIDDLE)
+    assert [clicks for _, clicks, _ in rows(slow)] == [2, 1, 1]
+
+
+def test_an_object_that_was_left_is_not_chosen_when_its_mask_comes(slow, session):
+    for number in (1, 2):
+        press(slow, LEFT + 5 * number)
+        slow.ops.scanpick.next_object(accept=False)
+        pump(session)
+        assert len(rows(slow)) == number and listed(slow).active_item() is None
+    press(slow, RIGHT)
+    listed(slow).active = 0
+    slow.ops.scanpick.next_object(accept=False)
+    press(slow, MIDDLE)
+    pump(session)
+    assert [clicks for _, clicks, _ in rows(slow)] == [1, 1, 1, 1]
+    press(slow, MIDDLE + 1)
+    slow.ops.scanpick.next_object(accept=False)
+    pump(session)
+    assert listed(slow).active_item() is None, "the same for an object that is in the list already"
+
+
+def test_the_row_that_is_chosen_meanwhile_gets_the_clicks(slow, session):
+    click(slow, session, LEFT)
+    slow.ops.scanpick.next_object(accept=False)
+    press(slow, RIGHT)
+    listed(slow).active = 0
+    press(slow, LEFT + 2)
+    pump(session)
+    assert [clicks for _, clicks, _ in rows(slow)] == [2, 1]
+    assert listed(slow).active_item().name == "Object 1"
+    assert group("Object 1") == ball(POINTS, LEFT, VOXEL) | ball(POINTS, LEFT + 2, VOXEL)
 
 
 def test_a_voxel_size_that_was_set_meanwhile_stays(slow, session):
