@@ -12,6 +12,7 @@ from ..wire.client import Client, ConnectionState, Event
 from .process import ServerProcess
 
 GRACE = 0.4  # seconds in which a server that runs already has answered
+MISSED = 2.0  # seconds without one while clicks wait: time to come back for a server that others start
 
 
 class Connection:
@@ -25,6 +26,7 @@ class Connection:
         self._broken = False  # what is installed here does not start a server
         self._wanted_at: float | None = None
         self._ended: str | None = None
+        self._missed_at: float | None = None
 
     @property
     def state(self) -> ConnectionState:
@@ -123,6 +125,17 @@ class Connection:
         if self._wanted_at is None:
             self._wanted_at = time.monotonic()
 
+    def _miss_server(self) -> None:
+        now = time.monotonic()
+        if self._missed_at is None:
+            self._missed_at = now
+        elif now - self._missed_at > MISSED:
+            self._missed_at = now
+            settings = preferences.get()
+            managed = is_loopback(settings.address) and settings.start_server
+            if managed and not self.process.problem() and not is_taken(settings.address.strip()):
+                self._want_server()
+
     def _answers_soon(self) -> bool:
         for _ in range(6):
             self.client.poll(20)
@@ -130,8 +143,9 @@ class Connection:
                 return True
         return False
 
-    def poll(self) -> list[Event]:
-        """What happened since the last call. Starts the wanted server, and one of ours that died again."""
+    def poll(self, clicks_wait: bool = False) -> list[Event]:
+        """What happened since the last call. Starts the wanted server, one of ours that died again, and one in place of
+        another Blender's that is gone while clicks wait."""
         if self.client is None:
             return []
         events = self.client.poll()
@@ -148,6 +162,10 @@ class Connection:
                 self._want_server()
             else:
                 self._broken, self._wanted_at = True, None
+        if clicks_wait and self.state is ConnectionState.LOST and not self.process.running and not self.trouble:
+            self._miss_server()
+        else:
+            self._missed_at = None
         if self._wanted_at is not None and time.monotonic() - self._wanted_at > GRACE and not self.process.running:
             self._wanted_at = None
             self.trouble = self.process.start(preferences.get().address.strip()) or ""

@@ -223,7 +223,7 @@ class Session:
             self.redo_due -= 1
             if bpy.ops.ed.redo.poll():
                 bpy.ops.ed.redo()
-        for event in self.connection.poll():
+        for event in self.connection.poll(clicks_wait=bool(self.pending.items)):
             if isinstance(event, MaskReady):
                 self._arrived(event)
             elif isinstance(event, RequestFailed):

@@ -1,7 +1,9 @@
 """The whole way with the real server, started by the add-on itself: click, network, vertex group."""
 
 import os
+import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -136,6 +138,51 @@ def test_a_server_that_dies_is_started_again_and_the_click_arrives(real_server, 
     assert box.start + 500 in group("Object 1")
     assert blender.data.objects["scan"].data.scanpick.objects[0].clicks == 2
     assert before
+
+
+def use(session, other):
+    """Connect to a server that is not this Blender's."""
+    preferences().address = other.address
+    session.connection.open()
+    until = time.monotonic() + 10
+    while session.connection.state.value != "connected":
+        assert time.monotonic() < until, session.connection.text
+        session.pump()
+        time.sleep(0.01)
+
+
+def test_a_server_of_another_blender_that_goes_is_replaced_and_the_click_arrives(
+    real_server, blender, session, sphere_server
+):
+    points, box = add_room(blender)
+    other = sphere_server()
+    use(session, other)
+    assert blender.ops.scanpick.click(vertex=box.start + 10) == {"FINISHED"}
+    pump(session)
+    other.kill()
+    assert blender.ops.scanpick.click(vertex=box.start + 500) == {"FINISHED"}
+    assert not real_server.process.running
+    pump(session, SERVER_START)
+    assert real_server.process.running
+    assert box.start + 500 in group("Object 1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows holds no process up")
+def test_a_server_that_is_only_held_up_is_waited_for(real_server, blender, session, sphere_server):
+    add_mesh(room()[0])
+    other = sphere_server()
+    use(session, other)
+    os.kill(other.process.pid, signal.SIGSTOP)
+    assert blender.ops.scanpick.click(vertex=0) == {"FINISHED"}
+    until = time.monotonic() + 8
+    while time.monotonic() < until:
+        session.pump()
+        assert not real_server.process.started_here and not session.connection.trouble
+        time.sleep(0.02)
+    assert session.connection.state.value == "lost"
+    os.kill(other.process.pid, signal.SIGCONT)
+    pump(session, 15)
+    assert 0 in group("Object 1")
 
 
 def test_leaving_blender_stops_the_server(real_server, blender, session):
