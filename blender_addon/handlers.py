@@ -40,6 +40,7 @@ def synchronise() -> None:
             if names is not None:
                 masks.match_names(geometry.obj, names, journal.names_ever(geometry.data))
         object_list.refresh(geometry)
+        session.tell_unpredicted(geometry)
     session.renumber()
     redraw()
 

@@ -172,7 +172,8 @@ class SCANPICK_OT_predict_again(bpy.types.Operator):
         obj = scan_object(context)
         _, known = active_known(context)
         try:
-            pending = session.submit(obj, context.scene, known.number, [], Step.AGAIN)
+            changes = [("again", known.number, {})]
+            pending = session.submit(obj, context.scene, known.number, changes, Step.AGAIN)
         except ClickError as error:
             return fail(self, obj.data, str(error), error.fix)
         if pending is None:

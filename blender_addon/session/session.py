@@ -74,6 +74,8 @@ class Session:
     notices: dict[int, Notice] = field(default_factory=dict)
     answers: Answers = field(default_factory=Answers)
     groups_read: dict[int, tuple] = field(default_factory=dict)  # version of each scan whose groups are known
+    unpredicted: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Of clicks that were quicker than their masks: scan and journal entry of those without one, and the object."""
     redo_due: int = 0
     held: int = 0
     """How many operators hold on to Blender's data: what arrives waits for their end, as its undo step would have
@@ -347,6 +349,7 @@ class Session:
             )
             noticed = Noticed()
             geometry = application.geometry_of(pending.object_uid, pending.data_uid)
+            self.unpredicted[pending.data_uid, journal.revision(geometry)] = pending.number
         known = self._previewed(geometry, pending)
         if known.locked:
             raise ApplicationError(f"“{known.name}” was locked meanwhile, so nothing was changed: unlock it to click.")
@@ -411,6 +414,18 @@ class Session:
             self.notices.pop(data_uid, None)
         redraw()
 
+    def tell_unpredicted(self, geometry: Geometry) -> None:
+        """After undo and redo: say so where these clicks never had a mask, and choose the object for the button.
+
+        Asking by itself would stand in the way of the next undo, and of redo.
+        """
+        uid = geometry.data.session_uid
+        number = self.unpredicted.get((uid, journal.revision(geometry)))
+        if number is not None:
+            object_list.activate(geometry, number)
+            text = "The next click came before the mask of these clicks: have it predicted, or undo once more."
+            self.notice(uid, "WARNING", text, "scanpick.predict_again", number)
+
     def notice_of(self, data_uid: int) -> Notice | None:
         """What the panel says about a scan: a notice holds until its objects or clicks change, undo included."""
         notice = self.notices.get(data_uid)
@@ -433,6 +448,7 @@ class Session:
         self.notices.clear()
         self.answers.clear()
         self.groups_read.clear()
+        self.unpredicted.clear()
         self.redo_due = 0
         journal.forget_all()
         object_list.forget_all()

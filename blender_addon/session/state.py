@@ -222,6 +222,9 @@ class _Fold:
         copied = {"actions": source.actions, "threshold": source.threshold}
         self.objects[entry.object] = replace(self.objects[entry.object], **copied)
 
+    def _again(self, entry: Entry) -> None:
+        """The network was asked once more: what was said stays, and the new mask has an entry to be told by."""
+
     def _order(self, entry: Entry) -> None:
         asked = [n for n in entry.data["order"] if n in self.objects]
         self.order = asked + [n for n in self.order if n not in set(asked)]

@@ -155,6 +155,30 @@ def test_the_row_that_is_chosen_meanwhile_gets_the_clicks(slow, session):
     assert group("Object 1") == ball(POINTS, LEFT, VOXEL) | ball(POINTS, LEFT + 2, VOXEL)
 
 
+def test_undo_among_quick_clicks_says_that_there_was_no_mask_and_predicts_it(slow, session):
+    places = (LEFT, MIDDLE, RIGHT)
+    for vertex in places:
+        press(slow, vertex)
+    pump(session)
+    whole = group("Object 1")
+    slow.ops.ed.undo()
+    assert rows(slow) == [("Object 1", 2, 2)]
+    said = session.notice_of(slow.data.objects["scan"].data.session_uid)
+    assert "came before the mask" in said.text and said.operator == "scanpick.predict_again"
+    slow.ops.ed.redo()
+    assert group("Object 1") == whole and notice(slow, session) == ""
+    slow.ops.ed.undo()
+    assert slow.ops.scanpick.predict_again() == {"FINISHED"}
+    pump(session)
+    two = ball(POINTS, LEFT, VOXEL) | ball(POINTS, MIDDLE, VOXEL)
+    assert group("Object 1") == two and "came before" not in notice(slow, session)
+    click(slow, session, RIGHT)
+    slow.ops.ed.undo()
+    assert group("Object 1") == two and "came before" not in notice(slow, session)
+    slow.ops.ed.undo()
+    assert rows(slow) == [("Object 1", 2, 2)] and "came before" in notice(slow, session)
+
+
 def test_a_voxel_size_that_was_set_meanwhile_stays(slow, session):
     listed(slow).voxel_size = 0  # as if nothing had been chosen yet
     press(slow, MIDDLE)
