@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..wire.requests import LARGEST_VOXEL, SMALLEST_VOXEL
+
 ROOM_VOXEL = 0.05
 ROOM_EXTENT = 3.0
 PAIRS = 8_000_000
@@ -60,7 +62,7 @@ def point_spacing(positions: np.ndarray) -> float:
 
 def propose(positions: np.ndarray) -> Proposal:
     """A voxel size for a scan: 5 cm for rooms and larger, a hundredth of the extent for smaller things, and not so
-    small against the point spacing that voxels stay empty.
+    small against the point spacing that voxels stay empty; within what the server takes.
 
     Args:
         positions: float32 (N, 3) in metres, finite.
@@ -71,6 +73,7 @@ def propose(positions: np.ndarray) -> Proposal:
     spacing = point_spacing(positions)
     wanted = ROOM_VOXEL if extent >= ROOM_EXTENT else extent / 100
     size = round_up(max(wanted, POINTS_PER_VOXEL_SIDE * spacing)) if extent > 0 else ROOM_VOXEL
+    size = min(max(size, SMALLEST_VOXEL), LARGEST_VOXEL)
     return Proposal(size, spacing, extent, units_warning(extent))
 
 
@@ -104,7 +107,7 @@ def units_warning(extent: float) -> str:
         )
     if 0 < extent < 0.05:
         return (
-            f"This scan is {extent * 1000:.1f} mm across: if it is larger in reality, its units are wrong. "
+            f"This scan is {extent * 1000:.2g} mm across: if it is larger in reality, its units are wrong. "
             "Scale the object, or set the voxel size by hand."
         )
     return ""

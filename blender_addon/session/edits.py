@@ -12,6 +12,7 @@ import numpy as np
 
 from ..scan import masks, vertex_set
 from ..scan.geometry import Geometry
+from ..wire.requests import SMALLEST_VOXEL
 from . import journal, object_list, watch
 from .pending import upcoming
 from .state import ObjectState, Press, fitting_name, free_name
@@ -117,11 +118,14 @@ def scan_setting_changed(scan: bpy.types.PropertyGroup, field: str) -> None:
     if geometry.count:
         value = getattr(scan, field)
         parted = field == "overlap" and not value
+        too_small = field == "voxel_size" and 0 < value < SMALLEST_VOXEL
+        if field == "voxel_size":
+            value = SMALLEST_VOXEL if too_small else round(value, 6)
         if parted:
             _part(geometry)
-        journal.write(geometry, [("scan", -1, {field: round(value, 6) if field == "voxel_size" else value})])
+        journal.write(geometry, [("scan", -1, {field: value})])
         geometry.changed()
-        if parted:
+        if parted or too_small:
             object_list.refresh(geometry)
 
 

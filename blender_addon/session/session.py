@@ -17,6 +17,7 @@ from ..scan.steps import Steps, at_once
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import Click, ErrorCode
+from ..wire.requests import SMALLEST_VOXEL
 from . import application, edits, journal, object_list, progress, starts, surroundings, watch
 from .answers import Answer, Answers
 from .application import ApplicationError, Noticed
@@ -126,6 +127,8 @@ class Session:
         data_uid = geometry.data.session_uid
         state = journal.preview(upcoming(geometry), changes)
         voxel_size = state.voxel_size_of(scan.proposal)
+        if 0 < scan.proposal.extent < SMALLEST_VOXEL:
+            raise ClickError(scan.proposal.warning)
         if voxel_size != state.voxel_size:
             proposed = {"voxel_size": voxel_size, "proposed_for": scan.proposal.extent}
             changes = [("scan", -1, proposed), *changes]

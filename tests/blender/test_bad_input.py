@@ -263,6 +263,26 @@ def test_units_that_look_wrong_are_said(connected, blender, session):
     assert "m across" in notice(blender, session) and "units are wrong" in notice(blender, session)
 
 
+@pytest.mark.parametrize(("scale", "across"), [(1e-3, "2 mm"), (1e-5, "0.019 mm"), (1e4, "19,500 m")])
+def test_the_units_are_said_of_scans_too_small_or_large_for_any_voxel(connected, blender, session, scale, across):
+    obj = add_mesh(POINTS)
+    obj.scale = (scale, scale, scale)
+    blender.context.view_layer.update()
+    edit_mode()
+    assert click(blender) == ({"CANCELLED"} if scale == 1e-5 else {"FINISHED"})
+    pump(session)
+    assert f"This scan is {across} across" in notice(blender, session)
+    assert (MIDDLE in group("Object 1")) == (scale != 1e-5)
+
+
+def test_a_voxel_size_smaller_than_the_server_takes_becomes_the_smallest(connected, blender, session):
+    scan = add_mesh(POINTS).data.scanpick
+    scan.voxel_size = 0.00002
+    assert scan.voxel_size == pytest.approx(0.0001)
+    edit_mode()
+    assert_next_click_works(blender, session)
+
+
 @pytest.mark.parametrize("wrong", [100, 1000, 0.1])
 def test_the_proposed_voxel_size_follows_the_scale_that_was_mended(connected, blender, session, wrong):
     obj = add_mesh(POINTS)
