@@ -12,13 +12,17 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..files import replacing
 from .bytes import from_bytes
+from .inputs import SEMANTIC, input_width
 from .registry import ModelConfig, build_model
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_WEIGHTS = "rooms-lite-rgb"
 DEFAULT_WEIGHTS_COLOURLESS = "rooms-small-xyz"
-RELEASED = ModelConfig("MinkUNet34C", "rgb")
-"""The configuration of the checkpoints released by InterObject3D's authors, which carry none themselves."""
+FOREIGN = "MinkUNet34C"
+"""The network of PyTorch files, which carry no configuration: the one that InterObject3D's authors released."""
+FOREIGN_INPUTS = {input_width(inputs): inputs for inputs in (SEMANTIC, "rgb", "xyzrgb")}
+"""Their input configurations by the channels of their first convolution."""
+FIRST_KERNEL = "conv0p1s1.kernel"
 
 
 def find_weights(name: str | Path) -> Path:
@@ -44,8 +48,11 @@ def save_weights(
             raise OSError(str(error)) from error
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
-    """State dict and configuration of a safetensors file or a released PyTorch checkpoint (loaded as data only)."""
+def read_weights(path: Path, semantic: bool = False) -> tuple[dict[str, Tensor], ModelConfig]:
+    """State dict and configuration of a safetensors file or a released PyTorch checkpoint (loaded as data only).
+
+    semantic: whether a network that knows no clicks is wanted too. Raises UserError.
+    """
     if path.suffix == ".safetensors":
         try:
             with safe_open(path, framework="pt") as file:
@@ -61,12 +68,22 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
     except Exception as error:  # damaged pickles raise whatever their reader stumbles over
         reason = str(error).split("\n")[0]
         raise UserError(f"The checkpoint {path} cannot be read safely as plain weights ({reason}).") from error
+    if isinstance(content, dict) and {"group", "average", "optimizer"} <= content.keys():
+        raise UserError(
+            f"{path} is for its run to go on from, not to be used: give the file weights.safetensors beside it."
+        )
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise UserError(f"The checkpoint {path} holds no state dict of tensors.")
-    return {key.removeprefix("module."): value for key, value in content.items()}, RELEASED
+    state = {key.removeprefix("module."): value for key, value in content.items()}
+    config = ModelConfig(FOREIGN, _foreign_inputs(state, path))
+    if config.inputs == SEMANTIC and not semantic:
+        raise UserError(
+            f"The checkpoint {path} is of a network that knows no clicks: start one from it, `train --init`."
+        )
+    return state, config
 
 
 def load_model(weights: str | Path, engine: str = "torch") -> tuple[nn.Module, ModelConfig]:
@@ -91,6 +108,17 @@ def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     if unknown:
         raise UserError(f"The weights {path} are of another network: '{unknown[0]}' is not part of it.")
     model.load_state_dict(state)
+
+
+def _foreign_inputs(state: dict[str, Tensor], path: Path) -> str:
+    kernel = state.get(FIRST_KERNEL)
+    if kernel is None or kernel.ndim < 2:
+        raise UserError(f"The checkpoint {path} is of another network: it has no kernel '{FIRST_KERNEL}'.")
+    width = kernel.shape[-2]
+    if width not in FOREIGN_INPUTS:
+        known = ", ".join(f"{count} ({inputs})" for count, inputs in FOREIGN_INPUTS.items())
+        raise UserError(f"The checkpoint {path} takes {width} input channels: give one that takes {known}.")
+    return FOREIGN_INPUTS[width]
 
 
 def _config(text: str, path: Path) -> ModelConfig:

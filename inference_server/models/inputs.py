@@ -30,6 +30,9 @@ for _inputs in ("rgb-surface", "xyz-surface"):
     INPUTS[_inputs.replace("surface", "feedback")] = (*INPUTS[_inputs], "previous")
 """Input configurations by name. `rgb` is that of InterObject3D's released weights, `xyzrgb` the paper's C = 6,
 `xyz` its C = 3 for scans without colour; the `-context`, `-surface` and `-feedback` ones are ours."""
+SEMANTIC = "semantic-rgb"
+"""That of semantic networks: colour alone. They know no clicks, and can only be started from."""
+_LAYOUTS = INPUTS | {SEMANTIC: ("rgb",)}
 
 _WIDTHS = {
     "rgb": 3,
@@ -64,13 +67,13 @@ class ClickTensors:
 
 def input_width(inputs: str) -> int:
     """Channels of an input configuration."""
-    return sum(_WIDTHS[group] for group in INPUTS[inputs])
+    return sum(_WIDTHS[group] for group in _LAYOUTS[inputs])
 
 
 def channel_slices(inputs: str) -> dict[str, slice]:
     """Where each group of channels stands in an input configuration."""
     slices, start = {}, 0
-    for group in INPUTS[inputs]:
+    for group in _LAYOUTS[inputs]:
         slices[group] = slice(start, start + _WIDTHS[group])
         start += _WIDTHS[group]
     return slices

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..models.checkpoints import FIRST_KERNEL
 from ..models.inputs import channel_slices
 
-_FIRST = "conv0p1s1.kernel"
 _LAST = ("final.kernel", "final.bias")
 
 
@@ -26,9 +26,11 @@ def adapt_state(
     out = {}
     for key, target in wanted.items():
         value = state.get(key)
-        if key == _FIRST and value is not None and _but_inputs(value) == _but_inputs(target):
+        if key == FIRST_KERNEL and value is not None and _but_inputs(value) == _but_inputs(target):
             out[key] = torch.zeros_like(target)
             old, new = channel_slices(inputs), channel_slices(wanted_inputs)
+            if not old.keys() & new.keys():
+                raise UserError(f"The weights {path} cannot start this network: they share no input with it.")
             for group in old.keys() & new.keys():
                 out[key][..., new[group], :] = value[..., old[group], :]
         elif value is not None and value.shape == target.shape:

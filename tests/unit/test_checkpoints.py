@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from inference_server.errors import UserError
 from inference_server.models.checkpoints import find_weights, load_model, read_weights, save_weights
+from inference_server.models.inputs import SEMANTIC
 from inference_server.models.points import Points
 from inference_server.models.registry import ModelConfig, build_model
 from inference_server.training.initialise import adapt_state
@@ -145,6 +146,58 @@ def test_starting_from_a_semantic_network_gets_a_fresh_output_layer(small_file):
     wanted = build_model(SMALL).state_dict()
     adapted = adapt_state(state, "rgb", wanted, "rgb", small_file)
     assert torch.equal(adapted["final.kernel"], wanted["final.kernel"])
+
+
+def foreign(folder, channels, outputs=2):
+    """A PyTorch file whose first kernel tells its channels apart."""
+    state = build_model(SMALL).state_dict()
+    kernel = state["conv0p1s1.kernel"]
+    state["conv0p1s1.kernel"] = torch.arange(1.0, channels + 1).view(1, -1, 1).repeat(len(kernel), 1, kernel.shape[2])
+    state["final.kernel"], state["final.bias"] = torch.zeros(32, outputs), torch.zeros(1, outputs)
+    torch.save({"state_dict": state}, folder / "foreign.pth")
+    return folder / "foreign.pth"
+
+
+@pytest.mark.parametrize(
+    "channels, outputs, wanted, expected",
+    [
+        (3, 20, "rgb", [1, 2, 3, 0, 0]),
+        (5, 2, "xyzrgb", [0, 0, 0, 1, 2, 3, 4, 5]),
+        (8, 2, "xyzrgb", [1, 2, 3, 4, 5, 6, 7, 8]),
+        (8, 2, "rgb", [4, 5, 6, 7, 8]),
+    ],
+)
+def test_the_channels_of_a_pytorch_file_are_known_by_their_number(tmp_path, channels, outputs, wanted, expected):
+    path = foreign(tmp_path, channels, outputs)
+    state, config = read_weights(path, semantic=True)
+    fresh = build_model(ModelConfig("MinkUNetSmall", wanted)).state_dict()
+    adapted = adapt_state(state, config.inputs, fresh, wanted, path)
+    assert adapted["conv0p1s1.kernel"][0, :, 0].tolist() == expected
+    assert torch.equal(adapted["final.kernel"], fresh["final.kernel"]) == (outputs != 2)
+
+
+def test_a_semantic_network_can_only_be_started_from(tmp_path):
+    path = foreign(tmp_path, 3, 20)
+    with pytest.raises(UserError, match="knows no clicks: start one from it"):
+        load_model(path)
+    fresh = build_model(ModelConfig("MinkUNetSmall", "xyz")).state_dict()
+    with pytest.raises(UserError, match="share no input"):
+        adapt_state(read_weights(path, semantic=True)[0], SEMANTIC, fresh, "xyz", path)
+
+
+def test_a_pytorch_file_of_other_channels_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"takes 23 input channels: .* 3 \(semantic-rgb\), 5 \(rgb\), 8 \(xyzrgb\)"):
+        read_weights(foreign(tmp_path, 23))
+    torch.save({"conv0.kernel": torch.zeros(3, 4)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="of another network"):
+        read_weights(tmp_path / "other.pth")
+
+
+def test_a_run_s_checkpoint_says_which_file_to_give(tmp_path):
+    content = {"group": 1, "average": {}, "optimizer": {}, "model": build_model(SMALL).state_dict()}
+    torch.save(content, tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match="give the file weights.safetensors beside it"):
+        load_model(tmp_path / "checkpoint.pt")
 
 
 def test_starting_from_a_network_of_other_widths_is_a_sentence(small_file):
