@@ -21,6 +21,8 @@ STRUCTURE = frozenset({"floor", "wall", "ceiling"})
 """Classes that are a room and not things in it."""
 FAR = 1e4
 """Metres from the origin beyond which float32 positions get coarser than a millimetre and are moved."""
+FARTHEST = 32768.0
+"""Metres up to which float32 positions are no more than a millimetre off."""
 
 
 @dataclass
@@ -130,9 +132,11 @@ def build_scan(raw: RawScan, name: str, source: str | None = None) -> Scan:
             f"{source} has {len(bad)} of {len(positions)} vertices with NaN or infinite coordinates "
             f"(the first is vertex {bad[0]}): delete them and read it again."
         )
-    positions, offset = split_offset(positions)
+    positions, offset = split_offset(positions, source)
     if raw.offset is not None:
         offset = offset + _numbers(np.atleast_2d(raw.offset), 3, "an offset", source)[0].astype(np.float64)
+        if not np.isfinite(offset).all():
+            raise UserError(f"{source} has an offset that is NaN or infinite: the file is damaged.")
     count = len(positions)
     scan = Scan(
         positions=positions,
@@ -172,15 +176,32 @@ def _pairs(overlaps: np.ndarray | None, count: int, source: str) -> np.ndarray |
     return pairs
 
 
-def split_offset(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split_offset(positions: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
     """Positions (N, 3) as float32 near the origin and the float64 offset (3,) that was taken away.
 
-    The offset is zero but along axes with a coordinate beyond FAR: there the lowest one, in whole metres.
+    The offset is zero but along axes whose median lies beyond FAR: there the median, in whole metres, whatever stray
+    vertices there are. Raises UserError where float32 cannot hold the positions, or most of them not to a millimetre.
     """
-    offset = np.where(np.abs(positions).max(0) > FAR, np.floor(positions.min(0).astype(np.float64)), 0.0)
+    largest = np.abs(positions).max(0)
+    offset = np.zeros(3)
+    for axis in np.flatnonzero(largest > FAR):
+        middle = float(np.partition(positions[:, axis], (len(positions) - 1) // 2)[(len(positions) - 1) // 2])
+        offset[axis] = np.floor(middle) if abs(middle) > FAR else 0.0
     if offset.any():
         positions = positions.astype(np.float64) - offset
-    return np.ascontiguousarray(positions, np.float32), offset
+    with np.errstate(over="ignore"):  # what is too large is told below
+        near = np.ascontiguousarray(positions, np.float32)
+    if largest.max() > FARTHEST:
+        beyond = np.count_nonzero(~np.isfinite(near).all(1))
+        coarse = np.count_nonzero((np.abs(near) > FARTHEST).any(1))
+        if beyond:
+            raise UserError(f"{source} has {beyond} of {len(near)} vertices too far away for float32: delete them.")
+        if coarse > len(near) / 2:
+            raise UserError(
+                f"{source} is wider than float32 can tell to a millimetre, {coarse} of {len(near)} vertices lie more "
+                f"than {FARTHEST:,.0f} m from its middle: scale it to metres, or read it in parts."
+            )
+    return near, offset
 
 
 def byte_colors(colors: np.ndarray | None, source: str) -> np.ndarray | None:

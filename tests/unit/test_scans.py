@@ -52,6 +52,38 @@ def test_coordinates_of_a_million_metres_keep_their_millimetres(tmp_path):
     np.testing.assert_allclose(again.positions + again.offset, far, atol=1e-6)
 
 
+@pytest.mark.parametrize("stray", [(0, 0, 0), (1e9, 0, 0), (431_000, -1e30, 250)])
+def test_a_stray_vertex_takes_no_precision_from_the_others(stray):
+    site = np.random.default_rng(0).uniform(0, 50, (1000, 3)) + (431_234.567, 5_412_345.678, 300)
+    scan = build_scan(RawScan(np.vstack([[stray], site])), "site")
+    np.testing.assert_allclose(scan.positions[1:] + scan.offset, site, atol=1e-4)
+    room = site - (431_234.567, 5_412_345.678, 300)
+    scan = build_scan(RawScan(np.vstack([[stray], room])), "room")
+    np.testing.assert_array_equal(scan.positions[1:], room.astype(np.float32))
+    assert not scan.offset.any()
+
+
+def test_of_two_places_far_apart_one_is_kept_whole():
+    places = np.array([[0, 0, 0], [0, 5_412_345.678, 0]])
+    scan = build_scan(RawScan(places), "two")
+    assert (np.abs(scan.positions + scan.offset - places).max(1) < 1e-3).any()
+
+
+@pytest.mark.parametrize(
+    "positions, offset, words",
+    [
+        (np.array([[0, 0, 0], [1e39, 0, 0], [1, 0, 0]]), None, "1 of 3 vertices too far away"),
+        (np.array([[0, 0, 0], [0, -1e300, 0], [1, 0, 0]]), None, "1 of 3 vertices too far away"),
+        (np.linspace((0, 0, 0), (1e6, 0, 0), 101), None, "9[0-9] of 101 vertices lie more than 32,768 m"),
+        (POSITIONS, np.array([np.nan, 0, 0]), "an offset that is NaN"),
+        (POSITIONS, np.array([0, np.inf, 0]), "an offset that is NaN or infinite"),
+    ],
+)
+def test_positions_that_float32_cannot_hold_are_refused(positions, offset, words):
+    with pytest.raises(UserError, match=words):
+        build_scan(RawScan(positions, offset=offset), "scan")
+
+
 def test_float_colours_and_16_bit_colours_become_bytes(tmp_path):
     ones = {name: COLORS[:, i] / np.float32(255) for i, name in enumerate(("red", "green", "blue"))}
     np.testing.assert_array_equal(read_scan(ply(tmp_path / "f.ply", **xyz(**ones))).colors, COLORS)
