@@ -25,7 +25,8 @@ LEVELS = 15
 def measure(model: nn.Module, examples: Iterable[Example]) -> dict[str, Tensor]:
     """Omega by parameter name, float32, of the parameters that the scores depend on, scaled to a mean of 1.
 
-    ||f(x)||^2 is the squared norm of a voxel's two scores, averaged over the region's voxels.
+    ||f(x)||^2 is the squared norm of a voxel's two scores, averaged over the region's voxels. Raises UserError where
+    there is no example.
     """
     parameters = {name: value.detach().float().requires_grad_() for name, value in model.named_parameters()}
     total: dict[str, Tensor] = {}
@@ -36,6 +37,8 @@ def measure(model: nn.Module, examples: Iterable[Example]) -> dict[str, Tensor]:
             if value.grad is not None:
                 total[name] = total.get(name, 0) + value.grad.abs()
                 value.grad = None
+    if not total:
+        raise UserError("The scans have no object of ten points and more to measure on: give others, with more labels.")
     count = sum(value.numel() for value in total.values())
     mean = sum(float(value.cpu().double().sum()) for value in total.values()) / max(count, 1)
     return {name: value / mean for name, value in total.items()}
@@ -79,6 +82,8 @@ def read_importance(weights: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             facts = json.loads(metadata["tensors"])
+            if not facts:
+                raise ValueError("no tensors")
             importance = {name: _unpack(file.get_tensor(name), **fact) for name, fact in facts.items()}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is damaged or cut short; make it anew with `{command}`.") from error

@@ -26,7 +26,7 @@ def command(
     paths: Annotated[list[Path], typer.Argument(help="Scans with 'instance' labels, like those of training.")],
     objects: Annotated[int, typer.Option(min=1, help="Objects of each scan, drawn at random.")] = 8,
     voxel_size: Annotated[float, typer.Option(help="Working resolution in metres.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of the drawing of objects and clicks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawing of objects and clicks.")] = 0,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
 ) -> None:
     """Measure how much each weight matters on scans that the network knows, for `--adapt`.
@@ -47,8 +47,8 @@ def _samples(
     predictor: Predictor, source: SceneSource, objects: int, voxel_size: float, rng: np.random.Generator
 ) -> Iterator[Example]:
     scan = source.load()
-    scene = predictor.prepare(scan.positions, scan.colors, voxel_size)
     there = choose_objects(scan)
+    scene = predictor.prepare(scan.positions, scan.colors, voxel_size)
     for identity in rng.choice(there, min(objects, len(there)), replace=False):
         counts = int(rng.integers(1, MOST_POSITIVE + 1)), int(rng.integers(0, MOST_NEGATIVE + 1))
         clicks = initial_clicks(scan.positions, scan.instance == identity, rng, *counts)

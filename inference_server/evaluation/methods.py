@@ -38,7 +38,7 @@ def needs_colour(settings: Settings) -> bool:
 
 def identify(settings: Settings) -> Settings:
     """The settings with what they mean here: the SHA-256 of the weights, the device and the numbers on it; unchanged
-    for the baselines."""
+    for the baselines. Raises UserError for weights that are missing, or cannot adapt where they are asked to."""
     if settings.method != "network":
         return settings
     from inference_server.devices import choose_device, choose_dtype
@@ -49,9 +49,11 @@ def identify(settings: Settings) -> Settings:
     if settings.weights == "default" and colourless.exists():
         files.append(colourless)
     if settings.adapt:
-        from inference_server.importance import importance_file
+        from inference_server.importance import importance_file, read_importance
 
-        files += [path for path in map(importance_file, files) if path.exists()]
+        for path in files:
+            read_importance(path)  # one that is missing is told before any scan is read
+        files += map(importance_file, files)
     device = choose_device(settings.device)
     numbers = str(choose_dtype(device, "auto")).removeprefix("torch.") if settings.engine == "torch" else "float32"
     return replace(settings, weights_sha256=sha256_of(*files), device=str(device), numbers=numbers)

@@ -60,8 +60,7 @@ def choose_objects(scan: Scan, min_points: int = 10, every: int = 1) -> list[int
     """
     if scan.instance is None:
         raise UserError(
-            f"{scan.name} has no instance labels: evaluation needs an integer 'instance' vertex property, "
-            "-1 = unlabelled."
+            f"{scan.name} has no instance labels: it needs an integer 'instance' vertex property, -1 = unlabelled."
         )
     ids, counts = np.unique(scan.instance[scan.instance >= 0], return_counts=True)
     order = np.lexsort((ids, -counts))

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from inference_server.__main__ import app
 from inference_server.adaptation import ADAPTATIONS, AdaptationConfig, Example, _Adam, _parts, follow_clicks, log_odds
+from inference_server.data.scans import Scan, write_ply
 from inference_server.errors import UserError
 from inference_server.importance import importance_file, measure, read_importance, write_importance
 from inference_server.models.checkpoints import WEIGHTS_FOLDER, save_weights
@@ -148,6 +151,32 @@ class TestFile:
         save_weights(weights, build_model(config).state_dict(), config)
         with pytest.raises(UserError, match="made for other weights than some.safetensors"):
             read_importance(weights)
+
+    @pytest.mark.parametrize("instance", [-1, None])
+    def test_scans_without_objects_are_a_sentence_and_leave_the_file_that_is_there(self, weights, tmp_path, instance):
+        before = write_importance(weights, {"a": torch.ones(2)}).read_bytes()
+        positions = np.random.default_rng(0).uniform(0, 1, (20, 3)).astype(np.float32)
+        labels = None if instance is None else np.full(20, instance, np.int32)
+        write_ply(tmp_path / "scan.ply", Scan(positions, np.zeros((20, 3), np.uint8), labels))
+        words = "no instance labels: it needs" if instance is None else "no object of ten points"
+        with pytest.raises(UserError, match=words):
+            app(["importance", str(weights), str(tmp_path / "scan.ply"), "--device", "cpu"])
+        assert importance_file(weights).read_bytes() == before
+
+    def test_a_file_without_tensors_is_a_sentence(self, weights):
+        write_importance(weights, {})
+        with pytest.raises(UserError, match="damaged or cut short"):
+            read_importance(weights)
+
+    def test_an_evaluation_says_before_it_reads_scans_that_the_weights_cannot_adapt(self, weights, tmp_path):
+        with pytest.raises(UserError, match="cannot adapt to clicks"):
+            app(["evaluate", str(tmp_path / "no scan"), "--weights", str(weights), "--adapt"])
+
+    @pytest.mark.parametrize("command", [["importance", "default", "scan.ply"], ["rooms", "--out", "scans"]])
+    def test_a_negative_seed_is_refused(self, tmp_path, monkeypatch, command):
+        monkeypatch.chdir(tmp_path)
+        done = CliRunner().invoke(app, [*command, "--seed", "-1"])
+        assert done.exit_code == 2 and "--seed" in done.output and not list(tmp_path.iterdir())
 
     def test_a_truncated_file_is_a_sentence(self, weights):
         path = write_importance(weights, {"a": torch.ones(1000)})

@@ -90,7 +90,7 @@ def command(
     count: Annotated[int, typer.Option(min=1, help="How many scans.")] = 12,
     kind: Annotated[str, typer.Option(help="room, tabletop, object or street.")] = "room",
     split: Annotated[str, typer.Option(help="train, validation or test: each has its own furniture.")] = "train",
-    seed: Annotated[int, typer.Option(help="First seed; the scans take the seeds from it upwards.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="First seed; the scans take the seeds from it upwards.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     furniture: Annotated[Path, typer.Option(help="Folder with the .sh3f furniture libraries.")] = DEFAULT_FOLDER,
     frozen_test: Annotated[bool, typer.Option("--frozen-test", help="The 20 rooms of the frozen test set.")] = False,
