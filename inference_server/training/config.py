@@ -14,6 +14,12 @@ except ModuleNotFoundError:  # Python 3.10
 from ..errors import UserError
 from ..models.points import TRAINED_VOXEL
 from ..models.registry import ModelConfig
+from ..wire.requests import LARGEST_VOXEL, SMALLEST_VOXEL
+
+LARGEST_NUMBER = 2**63 - 1
+"""What torch takes for a seed."""
+HEAVIEST = 1e9
+"""Weight of a source: the sum of all must stay a number."""
 
 
 @dataclass(frozen=True)
@@ -79,41 +85,65 @@ def read_config(path: Path) -> TrainingConfig:
     Folders are relative to the current folder. Raises UserError that names what is wrong.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        sources = [Source(**{**s, "folder": Path(s["folder"]).expanduser()}) for s in content.pop("sources")]
-        model = ModelConfig(**content.pop("model"))
-        if content.get("layers") and not content.get("teacher"):
-            raise UserError(f"The training config {path} has `layers` without a `teacher` whose layers they are.")
-        known = {field.name for field in fields(TrainingConfig)}
-        unknown = sorted(set(content) - known)
-        if unknown:
-            raise UserError(f"The training config {path} has an unknown entry '{unknown[0]}'.")
-        config = TrainingConfig(model=model, sources=sources, **content)
-        _check(config, path)
-        return config
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:  # of ValueError: no UTF-8, no TOML, numbers of thousands of digits
         raise UserError(f"The training config {path} cannot be read: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise UserError(f"The training config {path} lacks or misspells an entry: {error}") from error
+    _check_names(content, TrainingConfig, "", path)
+    if content.get("layers") and not content.get("teacher"):
+        raise UserError(f"The training config {path} has `layers` without a `teacher` whose layers they are.")
+    tables, model = content.pop("sources", None), content.pop("model", None)
+    if not isinstance(tables, list) or not tables:
+        raise UserError(f"The training config {path} lacks [[sources]] tables: give one for each folder of scans.")
+    for table in tables:
+        _check_names(table, Source, " in [[sources]]", path)
+        if not isinstance(table.get("folder"), str):
+            raise UserError(f"The training config {path} has [[sources]] without a `folder`: give it in quotes.")
+    sources = [Source(**{**table, "folder": Path(table["folder"]).expanduser()}) for table in tables]
+    _check_names(model, ModelConfig, " in [model]", path)
+    config = TrainingConfig(model=ModelConfig(**model), sources=sources, **content)
+    _check(config, path)
+    return config
+
+
+def _check_names(table: Any, kind: type, place: str, path: Path) -> None:
+    """Raises UserError for what is no table, and for one with entries that `kind` has no field for."""
+    if not isinstance(table, dict):
+        raise UserError(f"The training config {path} lacks a table of entries{place}.")
+    unknown = sorted(set(table) - {field.name for field in fields(kind)})
+    if unknown:
+        raise UserError(f"The training config {path} has an unknown entry '{unknown[0]}'{place}.")
 
 
 def _check(config: TrainingConfig, path: Path) -> None:
     """Raises UserError for a value that no run can have."""
+
+    def demand(good: bool, name: str, value: Any, wanted: str) -> None:
+        if not good:
+            raise UserError(f"The training config {path} has {name} = {value!r}: give {wanted}.")
+
     least = {"steps": 1, "batch": 1, "crops": 1, "rounds": 1, "max_voxels": 1, "warmup": 0, "seed": 0}
     for name, low in least.items():
         value = getattr(config, name)
-        if not _is(int, value) or value < low:
-            raise UserError(f"The training config {path} has {name} = {value!r}: give a whole number from {low} on.")
-    shares = ("large", "structure", "cooldown", "average", "learning_rate", "weight_decay")
-    for name in shares:
+        wanted = f"a whole number from {low} on, of at most {len(str(LARGEST_NUMBER)) - 1} digits"
+        demand(_is(int, value) and low <= value <= LARGEST_NUMBER, name, value, wanted)
+    for name in ("large", "structure", "cooldown", "average", "learning_rate", "weight_decay"):
         value = getattr(config, name)
-        if not _is(int | float, value) or not 0 <= value <= 1:
-            raise UserError(f"The training config {path} has {name} = {value!r}: give a number from 0 to 1.")
+        demand(_is(int | float, value) and 0 <= value <= 1, name, value, "a number from 0 to 1")
+    for name in ("cut", "layers"):
+        value = getattr(config, name)
+        demand(isinstance(value, bool), name, value, "true or false")
+    demand(isinstance(config.teacher, str), "teacher", config.teacher, "a name or a file of weights in quotes")
+    for name in ("name", "inputs"):
+        value = getattr(config.model, name)
+        demand(isinstance(value, str), f"a model of {name}", value, "a name in quotes")
+    metres = f"metres from {SMALLEST_VOXEL:g} to {LARGEST_VOXEL:g}"
+    for what, owner in (("a model", config.model), *(("a source", source) for source in config.sources)):
+        value = owner.voxel_size
+        good = _is(int | float, value) and SMALLEST_VOXEL <= value <= LARGEST_VOXEL
+        demand(good, f"{what} of voxel_size", value, metres)
     for source in config.sources:
-        for name in ("weight", "voxel_size"):
-            value = getattr(source, name)
-            if not _is(int | float, value) or not 0 < value < float("inf"):
-                raise UserError(f"The training config {path} has a source of {name} = {value!r}: give one above 0.")
+        good = _is(int | float, source.weight) and 0 < source.weight <= HEAVIEST
+        demand(good, "a source of weight", source.weight, f"a number above 0, at most {HEAVIEST:g}")
 
 
 def _is(kind: type | UnionType, value: Any) -> bool:

@@ -129,6 +129,10 @@ def bad(folder, **arrays):
         ("rounds = 0", "rounds = 0: give a whole number"),
         ("learning_rate = '1e-3'", "learning_rate = '1e-3': give a number from 0 to 1"),
         ("cooldown = 2", "cooldown = 2: give a number"),
+        ("seed = 100000000000000000000000", "seed = 1.*: give a whole number from 0 on, of at most 18 digits"),
+        ("cut = 'no'", "cut = 'no': give true or false"),
+        ("layers = 1\nteacher = 'default'", "layers = 1: give true or false"),
+        ("teacher = 5", "teacher = 5: give a name or a file"),
     ],
 )
 def test_settings_that_no_run_can_have_are_a_sentence(scans, tmp_path, line, says):
@@ -138,9 +142,41 @@ def test_settings_that_no_run_can_have_are_a_sentence(scans, tmp_path, line, say
     path.write_text("\n".join([line, *lines]))
     with pytest.raises(UserError, match=says):
         read_config(path)
-    path.write_text("\n".join(lines) + "\nvoxel_size = 0")
-    with pytest.raises(UserError, match="a source of voxel_size = 0"):
+
+
+@pytest.mark.parametrize(
+    "end, says",
+    [
+        ("voxel_size = 0", "a source of voxel_size = 0: give metres from 0.0001 to 100"),
+        ("voxel_size = 1e300", "a source of voxel_size = 1e\\+300"),
+        ("voxel_size = 1e-7", "a source of voxel_size = 1e-07"),
+        ("voxel_size = nan", "a source of voxel_size = nan"),
+        ("weight = 1e308", "a source of weight = 1e\\+308: give a number above 0"),
+        ("weight = true", "a source of weight = True"),
+        ("wieght = 2", r"unknown entry 'wieght' in \[\[sources\]\]"),
+        ("[[sources]]\nfolder = 5", r"\[\[sources\]\] without a `folder`"),
+    ],
+)
+def test_sources_that_no_run_can_have_are_a_sentence(scans, tmp_path, end, says):
+    path = small_config_file(scans, tmp_path)
+    path.write_text(path.read_text() + end)
+    with pytest.raises(UserError, match=says):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    "model, says",
+    [
+        ("voxel_size = -1", "a model of voxel_size = -1: give metres"),
+        ("voxel_size = 'a'", "a model of voxel_size = 'a'"),
+        ("inputs = ['rgb']", r"a model of inputs = \['rgb'\]"),
+        ("layers = 3", r"unknown entry 'layers' in \[model\]"),
+    ],
+)
+def test_models_that_no_run_can_have_are_a_sentence(tmp_path, model, says):
+    (tmp_path / "c.toml").write_text(f"[[sources]]\nfolder = 'x'\n[model]\n{model}")
+    with pytest.raises(UserError, match=says):
+        read_config(tmp_path / "c.toml")
 
 
 def test_scans_are_trained_on_as_they_are_evaluated(scans, tmp_path):
@@ -442,6 +478,10 @@ def test_a_checkpoint_of_another_run_is_a_sentence(scans, tmp_path):
     [
         ("steps = 10", "sources"),
         ("steps == 10", "cannot be read"),
+        ("sources = []", r"lacks \[\[sources\]\]"),
+        ("[sources]\nfolder = 'x'", r"lacks \[\[sources\]\]"),
+        ("sources = ['x']", r"lacks a table of entries in \[\[sources\]\]"),
+        ("model = 'x'\n[[sources]]\nfolder = 'x'", r"lacks a table of entries in \[model\]"),
         ("layers = true\nsources = []\n[model]\nname = 'MinkUNetSmall'", "without a `teacher`"),
         ("stepps = 10\nsources = []\n[model]\nname = 'MinkUNetSmall'", "unknown entry 'stepps'"),
     ],
