@@ -6,8 +6,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
+
+from .errors import UserError
 
 
 def end_with_parent() -> None:
@@ -33,17 +36,31 @@ def shut_down(pool: ProcessPoolExecutor) -> None:
 
 
 @contextmanager
+def noticing_deaths(way_out: str) -> Iterator[None]:
+    """Raise UserError, with the way out, where a pool of the block breaks since one of its processes died."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise UserError(f"A worker process died, most likely for want of memory: {way_out}.") from error
+
+
+@contextmanager
 def worker_pool(
-    workers: int, what: str, start: Callable | None = None, arguments: tuple = ()
+    workers: int,
+    what: str,
+    start: Callable | None = None,
+    arguments: tuple = (),
+    way_out: str = "run it again with fewer --workers",
 ) -> Iterator[ProcessPoolExecutor]:
     """Spawned processes for a block of work; what has not begun at its end, or at Ctrl+C, is dropped.
 
     what: the pieces of work, for the sentence that answers Ctrl+C. start: called with the arguments in each process
-    first.
+    first. way_out: of the UserError where a process dies.
     """
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (start, arguments))
     try:
-        yield pool
+        with noticing_deaths(way_out):
+            yield pool
     except KeyboardInterrupt:
         print(f"Finishing the {what} under way; Ctrl+C again stops at once.", file=sys.stderr)
         raise

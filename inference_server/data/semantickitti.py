@@ -115,7 +115,7 @@ def write_labels(path: Path, labels: Labels) -> None:
         color = {"color": list(labels.palette[identity])} if identity in labels.palette else {}
         entries.append({"instance": number, "name": name or f"object {identity}", **color})
     with replacing(path) as temporary:
-        (upper << 16 | classes).astype("<u4").tofile(temporary)
+        temporary.write_bytes((upper << 16 | classes).astype("<u4"))  # numpy's tofile hides the system's reason
     with replacing(names_file(path)) as temporary:
         temporary.write_text(json.dumps({"instances": entries}, indent=1), encoding="utf-8")
 

@@ -39,7 +39,8 @@ def run_tasks(tasks: list[Task], settings: Settings, folder: Path | None, jobs: 
     context = multiprocessing.get_context("spawn")
     results, stop = context.Queue(), context.Event()
     try:
-        with worker_pool(jobs, "objects", _start_worker, (settings, folder, results, stop)) as pool:
+        way_out = "run it again with fewer --jobs; with --out it goes on where it stopped"
+        with worker_pool(jobs, "objects", _start_worker, (settings, folder, results, stop), way_out) as pool:
             try:
                 pending = {pool.submit(_work, task) for task in tasks}
                 under_way = 0
@@ -52,14 +53,11 @@ def run_tasks(tasks: list[Task], settings: Settings, folder: Path | None, jobs: 
                 # a process hands its results to a thread, which may be later than the end of the task
                 for _ in range(under_way):
                     yield results.get(timeout=LATEST)
+            except BrokenProcessPool:
+                yield from _arrived(results)
+                raise
             finally:
                 stop.set()
-    except BrokenProcessPool as error:
-        yield from _arrived(results)
-        raise UserError(
-            "A worker process died, most likely for want of memory: run it again with fewer --jobs; with "
-            "--out it goes on where it stopped."
-        ) from error
     except queue.Empty:
         raise UserError(
             "Results of a worker process did not arrive: run it again; with --out it goes on where it stopped."

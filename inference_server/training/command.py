@@ -1,5 +1,6 @@
 """`python -m inference_server train CONFIG`: train a network on simulated scans, with live progress and curves."""
 
+import contextlib
 import json
 import os
 import time
@@ -83,7 +84,7 @@ def _run(trainer: Trainer, out: Path) -> None:
     columns = [TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), latest]
     log = out / "log.jsonl"
     _forget(log, trainer.step)
-    with Progress(*columns, console=console) as progress, log.open("a", encoding="utf-8") as file:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task("train", total=settings.steps, completed=trainer.step, now="")
         smooth: dict[str, float] = {}
         drawn = time.monotonic()
@@ -95,8 +96,7 @@ def _run(trainer: Trainer, out: Path) -> None:
                 return
             for key, value in figures.items():
                 smooth[key] = smooth.get(key, value) * 0.95 + value * 0.05
-            file.write(json.dumps({"step": step, "seconds": round(trainer.seconds, 1), **figures}) + "\n")
-            file.flush()
+            _append(log, {"step": step, "seconds": round(trainer.seconds, 1), **figures})
             now = "  ".join(f"{key} {value:.3f}" for key, value in sorted(smooth.items()))
             progress.update(task, completed=step, now=now)
             if time.monotonic() - drawn > DRAW_SECONDS:
@@ -105,20 +105,40 @@ def _run(trainer: Trainer, out: Path) -> None:
 
         try:
             trainer.run(report)
-        except OSError as error:
-            raise UserError(
-                f"Cannot write {log}: {error.strerror or error}. Free some space and run it again: it goes on where it "
-                "stopped."
-            ) from error
+        except KeyboardInterrupt:
+            console.print(f"Stopped: the same command goes on from the last checkpoint, at step {trainer.saved}.")
+            raise
     draw_curves(log, out / "curves.png")
     console.print(f"Weights: {out / 'weights.safetensors'}")
+
+
+def _append(log: Path, row: dict[str, float]) -> None:
+    """Add a row to the log. Raises UserError if the disk is full."""
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {log}: {error.strerror or error}. Free some space and run it again: it goes on where it "
+            "stopped."
+        ) from error
+
+
+def _rows(log: Path) -> list[dict[str, float]]:
+    """The rows of a log, but for lines that are damaged or cut short."""
+    rows = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                rows.append(row)
+    return rows
 
 
 def _forget(log: Path, step: int) -> None:
     """Drop what was logged after the checkpoint that the run goes on from: it is trained, and logged, once more."""
     if log.exists():
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        kept = [json.dumps(row) + "\n" for row in _rows(log) if row["step"] <= step]
         with replacing(log) as file:
             file.write_text("".join(kept), encoding="utf-8")
 
@@ -130,7 +150,7 @@ def draw_curves(log: Path, picture: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    rows = _rows(log)
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
     for axis, keys in ((axes[0], ["loss"]), (axes[1], ["iou@1", "iou@3", "iou@5"])):
         for key in keys:
@@ -142,5 +162,6 @@ def draw_curves(log: Path, picture: Path) -> None:
         axis.set_xlabel("step")
         axis.legend()
         axis.grid(alpha=0.3)
-    figure.savefig(picture, dpi=90)
+    with replacing(picture) as file:
+        figure.savefig(file, dpi=90)
     pyplot.close(figure)

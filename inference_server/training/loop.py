@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..models.bytes import to_bytes
 from ..models.checkpoints import save_weights
 from ..models.points import Points
 from ..models.registry import build_model
+from ..parent import noticing_deaths
 from .config import TrainingConfig
 from .imitation import Imitation
 from .losses import mask_loss
@@ -67,7 +67,8 @@ class Trainer:
 
     With several processes each takes its share of a step's groups, and gradients are averaged.
     teacher: a network of the same inputs, in eval mode, that this one imitates as well. origin: what `init` is known
-    by. Raises UserError where the folder holds a run of other settings, but for steps, or of another origin.
+    by. `saved` is the step of the last checkpoint. Raises UserError where the folder holds a run of other settings, but
+    for steps, or of another origin, or a checkpoint that is damaged.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Trainer:
         )
         self.average = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
         self.origin = origin
-        self.group = 0
+        self.group = self.saved = 0
         self.seconds = 0.0
         self.checkpoint = folder / "checkpoint.pt"
         if self.checkpoint.exists():
@@ -121,7 +122,8 @@ class Trainer:
         when the groups in hand are done."""
         config = self.config
         saved = started = time.monotonic()
-        with ClickWorkers(config, self.workers) as workers:
+        way_out = "run it again with fewer --workers; it goes on where it stopped"
+        with noticing_deaths(way_out), ClickWorkers(config, self.workers) as workers:
             while self.group < config.groups:
                 figures = self._train_lanes(workers, report)
                 now = time.monotonic()
@@ -197,30 +199,42 @@ class Trainer:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
-        with replacing(self.checkpoint) as file:
+        with replacing(self.checkpoint) as file, file.open("wb") as stream:
             try:
-                torch.save(content, file)
-            except RuntimeError as error:  # how torch reports a full disk
-                raise OSError(str(error).splitlines()[0]) from error
+                torch.save(content, stream)
+            except RuntimeError as error:  # torch's own words on a full disk, in place of the system's
+                reason = error.__context__
+                raise reason if isinstance(reason, OSError) else OSError(_reason(error)) from error
         facts = {"training": json.dumps({"steps": self.step, "hours": round(self.seconds / 3600, 2)})}
         save_weights(self.folder / "weights.safetensors", to_bytes(self.average), self.config.model, facts)
+        self.saved = self.step
 
     def _resume(self) -> None:
         try:
             content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        except Exception as error:  # damaged pickles raise whatever their reader stumbles over
+            raise UserError(
+                f"The checkpoint {self.checkpoint} is damaged or cut short ({_reason(error)}): delete it to start anew, "
+                "or train into another folder."
+            ) from error
+        try:
             config, origin = content["config"], content["origin"]
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.average = {key: value.to(self.device) for key, value in content["average"].items()}
             self.group, self.seconds = content["group"], content["seconds"]
-        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f"The checkpoint {self.checkpoint} does not fit this run ({str(error).splitlines()[0]}); "
-                "train into another folder."
+                f"The checkpoint {self.checkpoint} does not fit this run ({_reason(error)}); train into another folder."
             ) from error
         told = self.config.told()
         changed = [key for key in told if key != "steps" and told[key] != config.get(key)]
         if changed or (self.origin and self.origin != origin):
             what = f"another {changed[0]}" if changed else "other weights to start from"
             raise UserError(f"{self.folder} holds a run with {what}; train into another folder.")
-        self.origin = origin
+        self.origin, self.saved = origin, self.step
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an exception says."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

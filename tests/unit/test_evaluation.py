@@ -471,7 +471,7 @@ def test_results_that_come_after_the_end_of_their_task_are_waited_for(scan_file,
         Queue, Event = Late, threading.Event
 
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: Context)
-    pool = lambda jobs, _, start, arguments: ThreadPoolExecutor(jobs, initializer=start, initargs=arguments)  # noqa: E731
+    pool = lambda jobs, _, start, arguments, __: ThreadPoolExecutor(jobs, initializer=start, initargs=arguments)  # noqa: E731
     monkeypatch.setattr(workers, "worker_pool", pool)
     (source,) = find_scenes([scan_file])
     tasks = [Task(source, ((1, "box"),)), Task(source, ((2, "box"),))]

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from inference_server.errors import UserError
+from inference_server.parent import worker_pool
+
 REPOSITORY = Path(__file__).parents[2]
 STARTER = """
 import multiprocessing, os, time
@@ -85,6 +88,12 @@ def test_ctrl_c_lets_workers_finish_what_is_under_way_and_says_so(tmp_path):
     assert "done" in said and said.count("begun") < 3
     assert "Finishing the naps under way; Ctrl+C again stops at once." in errors
     assert errors.count("KeyboardInterrupt") == 1, "a worker was interrupted"
+
+
+def test_a_worker_that_dies_is_a_sentence_with_the_way_out():
+    says = pytest.raises(UserError, match=r"died, most likely for want of memory: use fewer\.")
+    with says, worker_pool(1, "naps", way_out="use fewer") as pool:
+        pool.submit(os._exit, 9).result()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")

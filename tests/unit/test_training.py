@@ -1,9 +1,11 @@
 """Training: crops, simulated clicks, the loss, and runs that resume as if nothing had happened."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from inference_server.sparse.kernel_maps import neighbour_table
 from inference_server.training import clicks
 from inference_server.training.augment import repaint
 from inference_server.training.clicked_group import ClickedGroup
+from inference_server.training.command import _append
 from inference_server.training.command import command as train
 from inference_server.training.config import Source, TrainingConfig, read_config
 from inference_server.training.crops import Crop, CropGroups, load_arrays
@@ -372,6 +375,15 @@ def test_worker_processes_change_nothing(scans, tmp_path):
         assert torch.equal(value, helped.average[key]), key
 
 
+def test_a_worker_that_dies_is_a_sentence(scans, tmp_path):
+    def kill(*_):
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(UserError, match="died, most likely for want of memory: run it again with fewer --workers"):
+        Trainer(config(scans), tmp_path, "cpu", workers=1).run(kill)
+
+
 def test_a_resumed_run_continues_as_an_uninterrupted_one(scans, tmp_path):
     straight = Trainer(config(scans), tmp_path / "a", "cpu")
     straight.run(lambda *_: None)
@@ -442,7 +454,8 @@ def test_what_was_logged_after_the_last_checkpoint_is_logged_once(scans, tmp_pat
     out = tmp_path / "run"
     out.mkdir()
     lost = [{"step": step, "loss": 1.0} for step in (4, 8)]
-    (out / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lost) + '{"step": 12, "lo')
+    damaged = '[1]\n{"step": "4"}\nabc\n'
+    (out / "log.jsonl").write_text(damaged + "".join(json.dumps(row) + "\n" for row in lost) + '{"step": 12, "lo')
     train(small_config_file(scans, tmp_path), out, "cpu", "", 1, 0)
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [4] and rows[0]["loss"] != 1.0
@@ -461,10 +474,44 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint_is_a_sentence_and_the_last_on
     command = [sys.executable, "-c", code, "train", tmp_path / "config.toml", "--out", tmp_path / "run"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
-    assert "Cannot write" in done.stderr and "Free some space" in done.stderr
+    assert f"Cannot write {trainer.checkpoint}: File too large. Free some space" in done.stderr
     assert sha256_of(trainer.checkpoint, tmp_path / "run" / "weights.safetensors") == before
     assert Trainer(config(scans, steps=8), tmp_path / "run", "cpu").step == 4
     assert not list((tmp_path / "run").glob(".*")), "the half-written file is gone"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_for_the_log_is_a_sentence(scans, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="Cannot write .*log.jsonl: No space left on device"):
+        _append(tmp_path / "run" / "log.jsonl", {"step": 1})
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", None])
+def test_a_damaged_checkpoint_is_a_sentence(scans, tmp_path, content):
+    if content is None:
+        (tmp_path / "checkpoint.pt").mkdir()
+    else:
+        (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(UserError, match="damaged or cut short .*: delete it to start anew"):
+        Trainer(config(scans), tmp_path, "cpu")
+    torch.save([1], tmp_path / "list.pt")
+    if content is not None:
+        (tmp_path / "list.pt").replace(tmp_path / "checkpoint.pt")
+        with pytest.raises(UserError, match="does not fit this run"):
+            Trainer(config(scans), tmp_path, "cpu")
+
+
+def test_ctrl_c_says_from_where_the_run_goes_on(scans, tmp_path, monkeypatch, capsys):
+    def interrupted(trainer, report):
+        trainer.save()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_config_file(scans, tmp_path), tmp_path / "run", "cpu", "", 1, 0)
+    assert "the same command goes on from the last checkpoint, at step 0." in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_checkpoint_of_another_run_is_a_sentence(scans, tmp_path):

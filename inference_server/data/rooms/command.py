@@ -109,7 +109,8 @@ def command(
         _frozen_test(out, workers, furniture)
         return
     jobs = [(kind, split, s, out / f"{kind}-{split}-{s:06d}.npz") for s in range(seed, seed + count)]
-    with worker_pool(workers, "scans", _start_worker, (furniture,)) as pool:
+    way_out = "run it again with fewer --workers; it goes on where it stopped"
+    with worker_pool(workers, "scans", _start_worker, (furniture,), way_out) as pool:
         paths = list(track(pool.map(_job, jobs), "Simulating scans", total=count))
     shown = [load_npz(path) for path in paths[:12]]
     contact_sheet(shown, out / "contact-sheet.png")
