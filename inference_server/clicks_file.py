@@ -15,12 +15,15 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .data.scans import Scan
 from .errors import UserError
 from .wire.protocol import Click
 from .wire.requests import LARGEST_VOXEL, SMALLEST_VOXEL
 
 LARGEST_FILE = 50_000_000
+LARGEST = float(np.finfo(np.float32).max)
 NOWHERE = (math.nan, math.nan, math.nan)
 
 
@@ -100,7 +103,7 @@ def _click(entry: object, place: str, scan: Scan | None) -> Click:
         return _click_on_vertex(entry["vertex"], positive, place, scan)
     position = entry["position"]
     if not isinstance(position, list) or len(position) != 3 or not all(_is_number(x) for x in position):
-        raise _Wrong(f'the "position" of {place} must be three finite numbers')
+        raise _Wrong(f'the "position" of {place} must be three finite numbers, as float32 has them')
     if scan is not None:
         position = [x - offset for x, offset in zip(position, scan.offset.tolist(), strict=True)]
     return Click(tuple(map(float, position)), positive)
@@ -125,4 +128,4 @@ def _voxel_size(value: object) -> float | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST

@@ -142,6 +142,12 @@ def label_table(folder: Path) -> Path | None:
 
 @lru_cache(maxsize=4)
 def _read_table(path: Path) -> dict[str, tuple[int, str]]:
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = csv.DictReader(lines, delimiter="\t")
-        return {row["raw_category"]: (int(row["nyu40id"] or -1), row["nyu40class"]) for row in rows}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines, delimiter="\t", restval="")
+            table = {row["raw_category"]: (int(row["nyu40id"] or -1), row["nyu40class"]) for row in rows}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error!r}): copy it again from the data set.") from error
+    if not table:
+        raise UserError(f"{path} has no line with a class: copy it again from the data set.")
+    return table

@@ -242,7 +242,7 @@ def _draw_worst(out: Path, plan: Plan, results: list[ObjectResult], settings: Se
     for place, result in enumerate(sorted(results, key=lambda r: r.ious[-1])[:WORST], 1):
         mask = load_mask(out, result)
         if mask is None:
-            missing = f"No picture of object {result.object} of {result.scene}: its mask file is gone."
+            missing = f"No picture of object {result.object} of {result.scene}: its mask file is gone or damaged."
             console.print(missing, highlight=False, markup=False)
             continue
         path = out / "worst" / f"{place}-{result.scene.replace('/', '__')}-{result.object}.png"

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -111,11 +113,11 @@ def save_mask(folder: Path, result: ObjectResult) -> None:
 
 
 def load_mask(folder: Path, result: ObjectResult) -> np.ndarray | None:
-    """An object's last mask (N,) bool, or None where its file is gone."""
+    """An object's last mask (N,) bool, or None where its file is gone or damaged."""
     try:
         with np.load(mask_file(folder, result)) as archive:
             return np.unpackbits(archive["bits"], count=int(archive["count"])).astype(bool)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 

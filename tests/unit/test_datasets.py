@@ -110,6 +110,21 @@ def test_an_evaluation_says_where_scannet_s_table_of_classes_is_missing(scannet_
         assert (told in " ".join(outcome.output.split())) != table
 
 
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "has no line with a class"),
+        (b"a\tb\n1\t2\n", r"is damaged \(KeyError\('raw_category'\)\)"),
+        (b"raw_category\tnyu40id\tnyu40class\nwall\tx\twall\n", "is damaged .*'x'"),
+        (b"raw_category\tnyu40id\tnyu40class\nwall\t1\tw\xffll\n", "is damaged .*utf-8"),
+    ],
+)
+def test_a_damaged_table_of_classes_is_a_sentence(scannet_root, content, words):
+    (scannet_root / scannet.LABEL_TABLE).write_bytes(content)
+    with pytest.raises(UserError, match=f"combined.tsv {words}"):
+        scannet.read(scannet_root / "scans" / "scene0000_00")
+
+
 @pytest.mark.parametrize("below", [".", "scans", "scans/scene0000_00"])
 def test_scannet_is_found_from_the_root_the_scans_or_one_scene(scannet_root, below):
     assert [path.name for path in scannet.find(scannet_root / below)] == ["scene0000_00"]
