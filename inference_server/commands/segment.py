@@ -15,7 +15,7 @@ from rich.table import Table
 from ..clicks_file import ClickedObject, read_clicks
 from ..data.scans import Scan, read_scan
 from ..errors import UserError
-from ..files import replacing, write_json
+from ..files import check_writable, replacing, write_json
 from ..wire.client import Client, ConnectionState, RequestError
 from .connect import ClientKey, ServerKey, connect
 
@@ -60,6 +60,9 @@ def command(
         raise UserError("--weights, --device and --engine are the server's own: leave them out with --server.")
     if server is None and (server_key is not None or client_key is not None):
         raise UserError("Keys are for a running server: give its address with --server.")
+    for file in (out, json_file):
+        if file is not None:
+            check_writable(file)
     data = read_scan(scan)
     wanted = read_clicks(clicks, data)
     size = voxel_size or wanted.voxel_size or DEFAULT_VOXEL

@@ -26,10 +26,10 @@ from .methods import identify, make_method, needs_colour
 from .objects import ObjectResult
 from .pictures import draw_object, plot_curves
 from .plan import Plan, Task, make_plan, split_tasks
-from .replay import means, print_replay, read_session
+from .replay import means, print_replay, read_session, unused_scans
 from .replay import replay as replay_session
 from .settings import ADAPTATIONS, METHODS, Settings
-from .sources import SceneSource, find_scenes
+from .sources import SceneSource, find_scenes, passed_over
 from .store import SUMMARY, append_result, load_mask, open_folder, write_csv
 from .summary import RANKINGS, summarise
 from .tables import print_summary
@@ -109,8 +109,9 @@ def command(
         )
         for reason in plan.no_scans:
             progress.console.print(f"Left out: {reason}", highlight=False, markup=False)
-        if remark := _about_classes(sources):
-            progress.console.print(remark, highlight=False, markup=False)
+        for remark in (_about_classes(sources), _about_folders(paths)):
+            if remark:
+                progress.console.print(remark, highlight=False, markup=False)
         results = _run(plan, settings, before, out, jobs or default_jobs(device), progress)
     summary = {
         "protocol": settings.protocol(),
@@ -151,6 +152,15 @@ def _about_classes(sources: list[SceneSource]) -> str:
     )
 
 
+def _about_folders(paths: list[Path]) -> str:
+    """A sentence where folders of data sets lie beside the scans of a folder, else ""."""
+    passed = passed_over(paths)
+    if not passed:
+        return ""
+    names = ", ".join(map(str, passed))
+    return f"Left out, as there are scans beside: {names}. Give the folders of data sets by themselves."
+
+
 def _replay(
     sessions: list[Path],
     scans: list[Path],
@@ -160,6 +170,9 @@ def _replay(
     console: Console,
 ) -> None:
     read = [read_session(path) for path in sessions]
+    for path in unused_scans(read, scans):
+        unused = f"No session is of a scan called {path.name}: {path} is left out."
+        console.print(unused, highlight=False, markup=False, soft_wrap=True)
     method = make_method(settings)
     with _progress(console) as progress:
         rows = [

@@ -105,6 +105,12 @@ def replay(method: Method, session: Session, scans: Sequence[Path], voxel_size: 
     return {"session": str(session.path), "objects": rows}
 
 
+def unused_scans(sessions: Sequence[Session], scans: Sequence[Path]) -> list[Path]:
+    """Files given by the user that no session asks for."""
+    names = {session.scan.name for session in sessions}
+    return [scan for scan in scans if scan.name not in names]
+
+
 def _matching_scan(session: Session, scans: Sequence[Path]) -> Scan:
     path = next((scan for scan in scans if scan.name == session.scan.name), session.scan)
     scan = read_scan(path)

@@ -101,6 +101,17 @@ def _scenes_at(path: Path) -> list[tuple[str, Path]]:
     return [("file", file) for file in files]
 
 
+def passed_over(paths: list[Path]) -> list[Path]:
+    """Folders of data sets that are not evaluated, since a path is the folder around them and has scan files too."""
+    around = [path for path in paths if path.is_dir() and _scenes_at(path)[0][0] == "file"]
+    folders = [folder for path in around for folder in sorted(path.iterdir()) if folder.is_dir()]
+    return [
+        folder
+        for folder in folders
+        if not folder.name.startswith(".") and any(module.find(folder) for module in DATASETS.values())
+    ]
+
+
 def _is_foreign(file: Path) -> bool:
     """Hidden files, and what an evaluation wrote there."""
     return file.name.startswith(".") or file.name == RESULTS

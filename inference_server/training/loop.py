@@ -214,8 +214,8 @@ class Trainer:
             content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # damaged pickles raise whatever their reader stumbles over
             raise UserError(
-                f"The checkpoint {self.checkpoint} is damaged or cut short ({_reason(error)}): delete it to start anew, "
-                "or train into another folder."
+                f"The checkpoint {self.checkpoint} is damaged or cut short ({_reason(error)}): delete it to start "
+                "anew, or train into another folder."
             ) from error
         try:
             config, origin = content["config"], content["origin"]

@@ -385,6 +385,16 @@ def test_what_is_no_labelled_scan_in_a_folder_is_left_out_and_told(scan_file, tm
         evaluate(folder / "unlabelled.ply", "--clicks", 1)
 
 
+def test_data_sets_beside_the_scans_of_a_folder_are_named(scan_file):
+    other = scan_file.parent / "KITTI" / "sequences" / "08"
+    for name, part in (("velodyne/000000.bin", 16), ("labels/000000.label", 4)):
+        (other / name).parent.mkdir(parents=True)
+        (other / name).write_bytes(bytes(part))
+    printed = " ".join(evaluate(scan_file.parent, "--clicks", 1, "--every", 3).split())
+    assert "Left out, as there are scans beside:" in printed and "KITTI. Give the folders" in printed
+    assert "Left out, as" not in evaluate(scan_file, "--clicks", 1, "--every", 3)
+
+
 def test_a_folder_of_an_evaluation_that_came_to_nothing_takes_other_settings(scan_file, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(UserError, match="lower --min-points"):
@@ -440,6 +450,10 @@ def test_names_with_brackets_are_told_as_they_are(scan_file, tmp_path):
     for mask in (out / "masks").iterdir():
         mask.unlink()
     assert "of a[b]: its mask file is gone" in evaluate(room, "--clicks", 1, "--out", out)
+    for content in (b"", b"PK\x03\x04", b"abc"):
+        for mask in (out / "masks").iterdir():
+            mask.write_bytes(content)
+        assert "is gone or damaged" in evaluate(room, "--clicks", 1, "--out", out)
 
 
 def test_results_whose_settings_are_gone_are_not_taken_for_one_s_own(scan_file, tmp_path):
@@ -579,7 +593,8 @@ def write_session(path, scan_file, vertices, *clicks, instance=1):
 def test_a_session_is_replayed_beside_the_simulator(scan_file, tmp_path):
     # A human who clicks a corner of the first box and submits at once; vertices of the box are 4000..4799.
     session = write_session(tmp_path / "anna.json", scan_file, 5603, (4000, True))
-    printed = evaluate("--replay", session, "--json", tmp_path / "replay.json")
+    printed = evaluate("--replay", session, scan_file, tmp_path / "hall.ply", "--json", tmp_path / "replay.json")
+    assert printed.count("is left out") == 1 and "No session is of a scan called hall.ply" in printed
     content = json.loads((tmp_path / "replay.json").read_text())
     (row,) = content["sessions"][0]["objects"]
     assert (row["object"], row["class"], row["clicks"], row["seconds"]) == (1, "box", 1, 2.5)

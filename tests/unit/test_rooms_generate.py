@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from inference_server.__main__ import app
 from inference_server.data.rooms import KINDS, generate, iterate, load_catalogue
 from inference_server.data.rooms.command import load_npz, save_npz
 from inference_server.data.rooms.rooms import MIN_VERTICES, fill, random_plan
 from inference_server.data.rooms.scene import Scene
+from inference_server.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +94,33 @@ def test_a_saved_scan_is_read_back(catalogue, tmp_path):
         assert back.names == scan.names
         assert back.name == scan.name
         assert (back.colors is None) == (scan.colors is None)
+
+
+def rooms(furniture, out, *more):
+    command = ["rooms", "--furniture", str(furniture), "--out", str(out), *more]
+    done = CliRunner().invoke(app, command, catch_exceptions=False, standalone_mode=False)
+    if isinstance(done.exception, UserError):
+        raise done.exception
+    return " ".join(done.output.split())
+
+
+def test_damaged_scans_are_made_again_and_others_of_their_name_stay(furniture, tmp_path):
+    command = ("--kind", "object", "--count", "2")
+    assert "were damaged" not in rooms(furniture, tmp_path, *command)
+    first, second = sorted(tmp_path.glob("*.npz"))
+    whole = second.read_bytes()
+    first.write_bytes(b"")
+    second.write_bytes(whole[: len(whole) // 2])
+    assert "2 of the scans that were there were damaged, and were made again" in rooms(furniture, tmp_path, *command)
+    assert len(load_npz(first)) and len(load_npz(second))
+    np.savez(second, positions=np.zeros((3, 3), np.float32))
+    foreign = second.read_bytes()
+    with pytest.raises(UserError, match="000001.npz is no scan of this command: move it away"):
+        rooms(furniture, tmp_path, *command)
+    assert second.read_bytes() == foreign
+
+
+@pytest.mark.parametrize("more", [("--seed", "3"), ("--count", "2"), ("--kind", "street"), ("--split", "test")])
+def test_the_frozen_test_set_takes_no_choices(furniture, tmp_path, more):
+    with pytest.raises(UserError, match="leave out --count, --kind, --split and --seed"):
+        rooms(furniture, tmp_path, "--frozen-test", *more)

@@ -228,6 +228,8 @@ SEGMENT = ("segment", "none.ply", "--clicks", "none.json", "--out", "x.npz")
         (["status", "--watch", "--json", "x.json"], "Choose one"),
         (["status", "--address", "tcp://127.0.0.1:9"], "No server answers at tcp://127.0.0.1:9"),
         (["segment", "none.ply", "--clicks", "none.json", "--out", "x.npz"], "no scan file"),
+        (["segment", "none.ply", "--clicks", "none.json", "--out", "."], "cannot be written"),
+        ([*SEGMENT, "--json", "."], "cannot be written"),
         ([*SEGMENT, "--server", "tcp://127.0.0.1:9", "--device", "cuda"], "the server's own"),
         ([*SEGMENT, "--server-key", "a", "--client-key", "b"], "give its address with --server"),
         (["convert", "none.npz", "--out", "x.npz", "--labels-only", "--thin", "0.5"], "for labels alone"),

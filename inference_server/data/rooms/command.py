@@ -1,6 +1,8 @@
 """`python -m inference_server rooms`: write simulated scans as .npz files with a contact sheet."""
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,9 @@ from inference_server.parent import worker_pool
 
 from .catalogue import DEFAULT_FOLDER, SPLITS, load_catalogue
 
+DEFAULTS = (12, "room", "train", 0)
+"""Count, kind, split and first seed where nobody says."""
+
 _catalogue = None
 
 
@@ -24,13 +29,27 @@ def _start_worker(furniture: Path) -> None:
     _catalogue = load_catalogue(furniture, progress=False)
 
 
-def _job(arguments: tuple[str, str, int, Path]) -> Path:
+def _job(arguments: tuple[str, str, int, Path]) -> tuple[Path, bool]:
+    """The scan's file, and whether it had to be made again."""
     from . import generate
 
     kind, split, seed, path = arguments
-    if not path.exists():
-        save_npz(path, generate(kind, _catalogue, split, seed))
-    return path
+    there = path.exists()
+    if there and _is_whole(path):
+        return path, False
+    save_npz(path, generate(kind, _catalogue, split, seed))
+    return path, there
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file can be read to its end. Raises UserError for one that is no scan of this command."""
+    try:
+        load_npz(path)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error):
+        return False
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no scan of this command: move it away or choose another folder.") from error
+    return True
 
 
 def save_npz(path: Path, scan: Scan) -> None:
@@ -87,10 +106,12 @@ def _frozen_test(out: Path, workers: int, furniture: Path) -> None:
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for the .npz files and contact-sheet.png.")],
-    count: Annotated[int, typer.Option(min=1, help="How many scans.")] = 12,
-    kind: Annotated[str, typer.Option(help="room, tabletop, object or street.")] = "room",
-    split: Annotated[str, typer.Option(help="train, validation or test: each has its own furniture.")] = "train",
-    seed: Annotated[int, typer.Option(min=0, help="First seed; the scans take the seeds from it upwards.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="How many scans.")] = DEFAULTS[0],
+    kind: Annotated[str, typer.Option(help="room, tabletop, object or street.")] = DEFAULTS[1],
+    split: Annotated[str, typer.Option(help="train, validation or test: each has its own furniture.")] = DEFAULTS[2],
+    seed: Annotated[int, typer.Option(min=0, help="First seed; the scans take the seeds from it upwards.")] = DEFAULTS[
+        3
+    ],
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     furniture: Annotated[Path, typer.Option(help="Folder with the .sh3f furniture libraries.")] = DEFAULT_FOLDER,
     frozen_test: Annotated[bool, typer.Option("--frozen-test", help="The 20 rooms of the frozen test set.")] = False,
@@ -101,6 +122,8 @@ def command(
 
     if split not in SPLITS:
         raise UserError(f"There is no split called {split}: use one of {', '.join(SPLITS)}.")
+    if frozen_test and (count, kind, split, seed) != DEFAULTS:
+        raise UserError("The frozen test set is what it is: leave out --count, --kind, --split and --seed.")
     if kind not in KINDS:
         raise UserError(f"There is no kind of scan called {kind}: use one of {', '.join(KINDS)}.")
     make_folder(out)
@@ -111,8 +134,11 @@ def command(
     jobs = [(kind, split, s, out / f"{kind}-{split}-{s:06d}.npz") for s in range(seed, seed + count)]
     way_out = "run it again with fewer --workers; it goes on where it stopped"
     with worker_pool(workers, "scans", _start_worker, (furniture,), way_out) as pool:
-        paths = list(track(pool.map(_job, jobs), "Simulating scans", total=count))
-    shown = [load_npz(path) for path in paths[:12]]
+        done = list(track(pool.map(_job, jobs), "Simulating scans", total=count))
+    shown = [load_npz(path) for path, _ in done[:12]]
     contact_sheet(shown, out / "contact-sheet.png")
+    again = sum(damaged for _, damaged in done)
+    if again:
+        Console().print(f"{again} of the scans that were there were damaged, and were made again.")
     points = sum(len(scan) for scan in shown) // len(shown)
     Console().print(f"{count} scans in {out}, about {points:,} vertices each; see {out / 'contact-sheet.png'}.")
