@@ -11,7 +11,7 @@ from rich.console import Console
 from ..data import labels as label_files
 from ..data.formats import READERS
 from ..data.scans import Report, Scan, read_scan, silent
-from ..data.thinning import thin
+from ..data.thinning import SMALLEST_CELL, thin
 from ..errors import UserError
 
 READ_SHARE = 0.7
@@ -39,8 +39,8 @@ def command(
     A file of labels only (.aggregation.json, .label) becomes an npz with its labels. Positions far from the
     origin (georeferenced ones) keep their full precision; an npz has them as float32 with a float64 offset.
     """
-    if thin_to is not None and not 0 < thin_to < float("inf"):
-        raise UserError(f"--thin is {thin_to}: give a positive number of metres.")
+    if thin_to is not None and not SMALLEST_CELL <= thin_to < float("inf"):
+        raise UserError(f"--thin is {thin_to}: give a positive number of metres, {SMALLEST_CELL:g} or more.")
     only_labels = labels_only or source.suffix.lower() not in READERS
     if only_labels and (labels is not None or thin_to is not None):
         raise UserError("--labels and --thin are for scans: leave them out for labels alone.")

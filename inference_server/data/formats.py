@@ -23,7 +23,7 @@ RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse
 
 
 def read_ply(path: Path, report: Report = silent) -> RawScan:
-    """The vertices of a PLY (text or binary): colours, `instance`, and `semantic` or `label` properties."""
+    """The vertices of a PLY (text or binary): colours, `instance`, and `semantic` or `label` properties; its faces."""
     from plyfile import PlyData, PlyParseError
 
     try:
@@ -49,7 +49,26 @@ def read_ply(path: Path, report: Report = silent) -> RawScan:
         semantic=column("semantic", "label"),
         names=names,
         palette=palette,
+        faces=_triangles(ply["face"]) if "face" in ply else None,
     )
+
+
+def _triangles(element: object) -> np.ndarray | None:
+    """The triangles (F, 3) int64 of a PLY's faces, polygons cut up as fans; None where there is none."""
+    from plyfile import PlyListProperty
+
+    lists = {prop.name for prop in element.properties if isinstance(prop, PlyListProperty)}
+    name = next((name for name in ("vertex_indices", "vertex_index") if name in lists), None)
+    if name is None or not len(element.data):
+        return None
+    polygons = element[name]
+    corners = np.fromiter(map(len, polygons), np.int64, len(polygons))
+    flat = np.concatenate(polygons).astype(np.int64)
+    count = np.maximum(corners - 2, 0)
+    first = np.repeat(np.cumsum(corners) - corners, count)
+    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    triangles = np.stack([flat[first], flat[first + place + 1], flat[first + place + 2]], 1)
+    return triangles if len(triangles) else None
 
 
 def _ascii_header(path: Path) -> BytesIO | None:
@@ -157,23 +176,25 @@ def open_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[int, str], dict[in
 def read_text(path: Path, report: Report = silent) -> RawScan:
     """XYZ, PTS, TXT or CSV: one vertex a line, numbers split by blanks, commas or semicolons.
 
-    A first line of words names the columns (x y z red green blue instance semantic ...); a PTS file starts
-    with the count. Without names, columns 4 to 6 are colours if they look like it (of 6, 7 or 9), or 7 to 9 after
-    normals; of seven first of all 5 to 7, after an intensity, unless the seventh has far fewer values, as labels do.
+    A first line of words, in quotes or not, names the columns (x y z red green blue instance semantic ...); a PTS file
+    starts with the count. Without names, columns 4 to 6 are colours if they look like it (of 6, 7 or 9), or 7 to 9
+    after normals; of seven first of all 5 to 7, after an intensity, unless the seventh has far fewer values, as labels
+    do.
     """
     try:
-        with path.open(encoding="utf-8", errors="strict") as lines:
+        with path.open(encoding="utf-8-sig", errors="strict") as lines:
             head = [line.strip() for _, line in zip(range(20), lines, strict=False)]
         content = [line for line in head if line]
         if not content:
             raise UserError(f"{path.name} has no vertices.")
         first = content[0]
         separator = next((mark for mark in ",;" if mark in first), None)
-        words = first.lstrip("#/ ").replace(",", " ").replace(";", " ").lower().split()
+        words = first.lstrip("#/ ").translate(str.maketrans(',;"', "   ")).lower().split()
         names = words if {"x", "y", "z"} <= set(words) else None
         is_comment = first.startswith(("#", "//"))
         skip = head.index(first) + 1 if names or is_comment or _is_count(words) else 0
-        table = np.loadtxt(path, np.float64, ("#", "//"), delimiter=separator, skiprows=skip, ndmin=2)
+        style = {"comments": ("#", "//"), "delimiter": separator, "encoding": "utf-8-sig"}
+        table = np.loadtxt(path, np.float64, skiprows=skip, ndmin=2, **style)
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path.name} is not a table of numbers, one vertex a line ({error}).") from error
     if _is_count(words) and not names and int(words[0]) != len(table):
@@ -223,7 +244,7 @@ def _named_columns(path: Path, table: np.ndarray, names: list[str]) -> RawScan:
 
 
 def read_mesh(path: Path, report: Report = silent) -> RawScan:
-    """The vertices of an OBJ, glTF, STL or OFF mesh, coloured by vertex or by texture.
+    """The vertices and triangles of an OBJ, glTF, STL or OFF mesh, coloured by vertex or by texture.
 
     glTF is y up by its standard and is turned to z up; the others stand as they are.
     """
@@ -242,7 +263,15 @@ def read_mesh(path: Path, report: Report = silent) -> RawScan:
     if path.suffix.lower() in (".glb", ".gltf"):
         positions = positions[:, [0, 2, 1]] * (1, -1, 1)
     colors = [_mesh_colors(part) for part in parts]
-    return RawScan(positions, np.concatenate(colors) if all(c is not None for c in colors) else None)
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    faces = [
+        np.asarray(part.faces) + start for part, start in zip(parts, starts, strict=False) if hasattr(part, "faces")
+    ]
+    return RawScan(
+        positions,
+        np.concatenate(colors) if all(c is not None for c in colors) else None,
+        faces=np.concatenate(faces) if faces else None,
+    )
 
 
 def _mesh_colors(part: object) -> np.ndarray | None:

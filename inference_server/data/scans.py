@@ -148,7 +148,7 @@ def build_scan(raw: RawScan, name: str, source: str | None = None) -> Scan:
         offset=offset,
         palette={int(key): tuple(int(c) for c in color) for key, color in raw.palette.items()},
         overlaps=_pairs(raw.overlaps, count, source),
-        faces=None if raw.faces is None else _numbers(raw.faces, 3, "faces", source),
+        faces=_faces(raw.faces, count, source),
     )
     for label in ("colors", "instance", "semantic"):
         values = getattr(scan, label)
@@ -174,6 +174,17 @@ def _pairs(overlaps: np.ndarray | None, count: int, source: str) -> np.ndarray |
     if pairs.min() < 0 or pairs[:, 0].max() >= count:
         raise UserError(f"{source} has overlaps at vertices that it does not have: the file is damaged.")
     return pairs
+
+
+def _faces(faces: np.ndarray | None, count: int, source: str) -> np.ndarray | None:
+    if faces is None:
+        return None
+    faces = _numbers(faces, 3, "faces", source)
+    if not len(faces):
+        return None
+    if not (faces.min() >= 0 and faces.max() < count):
+        raise UserError(f"{source} has faces between vertices that it does not have: the file is damaged.")
+    return faces.astype(np.int32)
 
 
 def split_offset(positions: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -249,7 +260,7 @@ def int32_labels(labels: np.ndarray | None, what: str, source: str) -> np.ndarra
 
 
 def write_ply(path: str | Path, scan: Scan) -> None:
-    """Write a binary little endian PLY: x y z; red green blue, instance, semantic where the scan has them.
+    """Write a binary little endian PLY: x y z; red green blue, instance, semantic, faces where the scan has them.
 
     Coordinates are float32, or float64 with the offset added where there is one. Comments hold names and
     colours of the instances: `instance_name ID NAME` (a name that is more than plain words as a JSON string)

@@ -94,9 +94,13 @@ def write_labels(path: Path, labels: Labels) -> None:
     """Write a `.label` file, and beside it names and colours by instance as JSON.
 
     The class of an object is the one it is called by ("car.001" is a car), else that of most of its points,
-    else "other-object"; points of no object keep their class. Instances beyond 65535 are counted from 1.
-    Raises UserError.
+    else "other-object"; points of no object keep their class. Where an instance is 0 or beyond 65535,
+    all are counted from 1. Raises UserError, also for a class beyond 65535.
     """
+    if labels.semantic is not None and len(labels.semantic) and labels.semantic.max() > 0xFFFF:
+        raise UserError(
+            f"{path.name} can hold classes up to 65535, and there is {labels.semantic.max()}: choose PLY or npz."
+        )
     identities = labels.identities()
     fits = all(0 < identity < 0x10000 for identity in identities)
     if not fits and len(identities) > 0xFFFF:
@@ -104,7 +108,7 @@ def write_labels(path: Path, labels: Labels) -> None:
     instance = labels.instance
     classes = np.zeros(len(instance), np.uint32)
     if labels.semantic is not None:
-        classes[:] = np.clip(labels.semantic, 0, 0xFFFF)
+        classes[:] = np.maximum(labels.semantic, 0)
     upper = np.zeros(len(instance), np.uint32)
     entries = []
     for count, identity in enumerate(identities, 1):

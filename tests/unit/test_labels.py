@@ -1,6 +1,8 @@
 """Labels in every format come back as they were; what a format cannot hold is said in the table of `labels`."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +123,23 @@ def test_numbers_that_a_label_file_cannot_hold_are_counted_anew(tmp_path):
     assert found.names == {1: "a", 2: "b"}
 
 
+def test_classes_that_a_label_file_cannot_hold_are_refused(tmp_path):
+    scan = Scan(np.zeros((2, 3), np.float32), None, np.array([1, -1], np.int32), np.array([70_000, 3], np.int32))
+    with pytest.raises(UserError, match="classes up to 65535, and there is 70000"):
+        labels.write(tmp_path / "0.label", scan)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_under_a_label_file_is_told_by_the_system_s_reason(tmp_path):
+    code = "import resource, sys, numpy as np; from pathlib import Path; "
+    code += "from inference_server.data import semantickitti; from inference_server.data.scans import Labels; "
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    code += "semantickitti.write_labels(Path(sys.argv[1]), Labels(np.ones(9999, 'i4')))"
+    command = [sys.executable, "-c", code, tmp_path / "0.label"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "File too large. Free some space" in done.stderr, done.stderr
+
+
 def test_masks_of_the_segment_command_are_labels(tmp_path):
     np.savez(tmp_path / "m.npz", names=np.array(["lamp", "bed"]), masks=np.zeros((2, 4), bool), instance=[0, 1, -1, 1])
     found = labels.read_labels(tmp_path / "m.npz")
@@ -170,6 +189,15 @@ def test_thinning_keeps_the_first_vertex_of_each_cube_with_all_it_has():
     np.testing.assert_array_equal(part.colors, scan.colors[kept])
     assert {(kept[v], i) for v, i in part.overlaps.tolist()} == {(v, i) for v, i in OVERLAPS.tolist() if v in kept}
     assert thin(scan, 1e-6).positions.shape == scan.positions.shape
+
+
+def test_thinning_counts_the_cells_of_a_scan_with_strays():
+    near = np.random.default_rng(0).uniform(0, 3, (2000, 3)).astype(np.float32)
+    wanted = len(np.unique(np.floor(near.astype(np.float64) / 0.5), axis=0))
+    scan = Scan(np.vstack([[[0, 0, 0], [3e9, 3e9, 3e9], [3e9, 0, 3e9]], near]).astype(np.float32))
+    assert len(thin(scan, 0.5)) == wanted + 2
+    with pytest.raises(UserError, match="too wide to be thinned to 1e-12 m"):
+        thin(scan, 1e-12)
 
 
 # The command
@@ -227,6 +255,7 @@ def test_convert_of_labels_only_gives_an_npz(tmp_path):
         (["gone.ply", "--out", "x.npz"], "no scan file at"),
         (["a.ply", "--out", "x.doc"], "ending that is not known"),
         (["a.ply", "--out", "x.npz", "--thin", "-1"], "positive number of metres"),
+        (["a.ply", "--out", "x.npz", "--thin", "1e-300"], "positive number of metres, 1e-06 or more"),
         (["a.ply", "--out", "/dev/full/x.npz"], "Cannot write"),
         (["a.ply", "--out", "x.label"], "no instance labels"),
     ],

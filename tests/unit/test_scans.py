@@ -276,6 +276,44 @@ def test_gltf_is_turned_from_y_up_to_z_up_and_obj_is_not(tmp_path):
     np.testing.assert_allclose(read_scan(tmp_path / "m.obj").positions, POSITIONS[:3])
 
 
+def test_faces_come_along_and_polygons_are_cut_into_triangles(tmp_path):
+    header = "ply\nformat ascii 1.0\nelement vertex 5\nproperty float x\nproperty float y\nproperty float z\n"
+    header += "element face 3\nproperty list uchar int vertex_index\nend_header\n"
+    corners = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n-1 1 0\n"
+    (tmp_path / "a.ply").write_text(header + corners + "3 0 1 2\n2 0 1\n5 0 1 2 3 4\n")
+    scan = read_scan(tmp_path / "a.ply")
+    assert scan.faces.tolist() == [[0, 1, 2], [0, 1, 2], [0, 2, 3], [0, 3, 4]] and scan.faces.dtype == np.int32
+    write_ply(tmp_path / "b.ply", scan)
+    np.testing.assert_array_equal(read_scan(tmp_path / "b.ply").faces, scan.faces)
+    (tmp_path / "c.ply").write_text(header + corners + "3 0 1 2\n3 0 1 5\n3 0 1 2\n")
+    with pytest.raises(UserError, match="c.ply has faces between vertices that it does not have"):
+        read_scan(tmp_path / "c.ply")
+    (tmp_path / "d.ply").write_text(header.replace("face 3", "face 0") + corners)
+    assert read_scan(tmp_path / "d.ply").faces is None
+
+
+def test_faces_of_all_parts_of_a_mesh_come_along(tmp_path):
+    parts = [trimesh.Trimesh(POSITIONS[:3] + shift, [[0, 1, 2]], process=False) for shift in (0, 5)]
+    trimesh.Scene(parts).export(tmp_path / "two.glb")
+    scan = read_scan(tmp_path / "two.glb")
+    assert scan.faces.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert (np.ptp(scan.positions[scan.faces], axis=1) <= 2.25).all()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf1 2 3\n4 5 6\n",
+        b"\xef\xbb\xbfx,y,z\n1,2,3\n4,5,6\n",
+        b'"x","y","z"\n1,2,3\n4,5,6\n',
+        b'\xef\xbb\xbf"X";"Y";"Z"\r\n1;2;3\r\n4;5;6\r\n',
+    ],
+)
+def test_tables_as_excel_writes_them_are_read(tmp_path, content):
+    (tmp_path / "scan.csv").write_bytes(content)
+    np.testing.assert_array_equal(read_scan(tmp_path / "scan.csv").positions, [[1, 2, 3], [4, 5, 6]])
+
+
 def test_a_full_disk_leaves_the_old_file_whole():
     scan = Scan(POSITIONS, COLORS)
     with pytest.raises(UserError, match="Cannot write /dev/full"):
