@@ -4,13 +4,14 @@ The file is what `python -m inference_server evaluate --replay` reads; the label
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..labels.labels import Labels, write_archive
-from ..session.state import ObjectState
+from ..session.state import ObjectState, Place, Press
 
 FORMAT, VERSION = "scanpick-study", 1
 SMALLEST = 50  # vertices of an object that can be asked for
@@ -48,19 +49,27 @@ class Recording:
         """The labelled scan beside the session."""
         return self.path.with_name(f"{self.path.stem}.scan.npz")
 
-    def submit(self, known: ObjectState, now: float) -> None:
-        """End the current task with the clicks that the object has. A click that was taken back is not among them."""
+    def submit(
+        self, known: ObjectState, places: Callable[[Press], list[tuple[Place, int]]], voxel_size: float, now: float
+    ) -> None:
+        """End the current task with the clicks that the object has. A click that was taken back is not among them.
+
+        Args:
+            places: where a press's clicks are, metres in the frame of the labelled scan, and their vertices.
+            voxel_size: metres, what the network worked with.
+        """
         clicks = [
             {
-                "position": list(point.position),
+                "position": list(position),
                 "positive": press.positive,
-                "vertex": point.vertex,
+                "vertex": vertex,
                 "seconds": round(press.time - self.started, 3),
             }
             for press in known.presses
-            for point in press.points
+            for position, vertex in places(press)
         ]
-        self.done.append({"instance": self.task, "submitted": round(now - self.started, 3), "clicks": clicks})
+        entry = {"instance": self.task, "voxel_size": round(voxel_size, 6)}
+        self.done.append({**entry, "submitted": round(now - self.started, 3), "clicks": clicks})
 
     def save(self) -> None:
         """Write the finished tasks, whole or not at all. Raises OSError."""
@@ -87,7 +96,7 @@ def begin(
     Args:
         count: how many objects to ask for; all where there are fewer.
         seed: decides which ones and in which order.
-        positions: float32 (N, 3) the mesh's own coordinates, in which clicks are recorded.
+        positions: float32 (N, 3) metres, as the server sees them; clicks are recorded in the same frame.
     """
     labels, sizes = np.unique(truth.instance[truth.instance >= 0], return_counts=True)
     large = labels[sizes >= SMALLEST]

@@ -8,10 +8,11 @@ import bpy
 import numpy as np
 
 from ..labels.objects import labels_of_attribute
-from ..scan import colors
 from ..scan.geometry import Geometry, coordinates
+from ..scan.scan import Scan, ScanError
 from ..session import edits, journal
 from ..session.session import redraw, session
+from ..session.state import Place, Press
 from . import recording, target
 from .recording import Recording
 
@@ -39,9 +40,14 @@ def start(obj: bpy.types.Object, attribute: str, path: Path, count: int, seed: i
     global _running, _truth
     geometry = Geometry(obj)
     truth = labels_of_attribute(geometry, attribute)
-    found = colors.read_colors(geometry.data, geometry.materials).values
+    seen = _seen(obj)
+    if len(seen.valid) < seen.count:
+        missing = f"{seen.count - len(seen.valid):,} vertices have no valid position (NaN)"
+        raise StudyError(f"{missing}, which no replay reads: delete them first.")
     try:
-        new = recording.begin(path, truth, count, seed, coordinates(geometry.data), found)
+        # the vertices alone: samples on faces come behind them
+        positions = seen.points[: seen.count]
+        new = recording.begin(path, truth, count, seed, positions, seen.vertex_colors.values)
     except ValueError as error:
         raise StudyError(f"There is nothing to ask for: {error}. Choose the attribute with the labels.") from error
     except OSError as error:
@@ -61,7 +67,13 @@ def submit() -> Recording:
         raise StudyError("The object of this task is gone: undo or redo until it is back, or stop the study.")
     if not known.presses:
         raise StudyError("Click the object at least once, then submit.")
-    current.submit(known, now)
+    seen = _seen(geometry.obj)
+
+    def places(press: Press) -> list[tuple[Place, int]]:
+        found = press.places(seen.count, seen.raw.__getitem__)
+        return [(seen.position(local), vertex) for local, vertex in found]
+
+    current.submit(known, places, state.voxel_size or seen.proposal.voxel_size, now)
     try:
         current.save()
     except OSError as error:
@@ -96,6 +108,14 @@ def abandon() -> None:
         if known is not None and not known.presses:
             edits.delete(Geometry(obj), current.number)
     stop()
+
+
+def _seen(obj: bpy.types.Object) -> Scan:
+    """The scan as the server sees it: in metres, whatever its scale and the scene's units. Raises StudyError."""
+    try:
+        return session.scan_of(obj, bpy.context.scene)
+    except ScanError as error:
+        raise StudyError(str(error)) from error
 
 
 def _current() -> tuple[Geometry, Recording]:

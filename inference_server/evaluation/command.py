@@ -28,7 +28,7 @@ from .pictures import draw_object, plot_curves
 from .plan import Plan, Task, make_plan, split_tasks
 from .replay import means, print_replay, read_session, unused_scans
 from .replay import replay as replay_session
-from .settings import ADAPTATIONS, METHODS, Settings
+from .settings import ADAPTATIONS, DEFAULT_VOXEL_SIZE, METHODS, Settings
 from .sources import SceneSource, find_scenes, passed_over
 from .store import SUMMARY, append_result, load_mask, open_folder, write_csv
 from .summary import RANKINGS, summarise
@@ -46,7 +46,10 @@ def command(
     weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
     method: Annotated[str, typer.Option(help=" | ".join(METHODS))] = "network",
     clicks: Annotated[int, typer.Option(min=1, max=200, help="Clicks per object.")] = 20,
-    voxel_size: Annotated[float, typer.Option(help="Working resolution in metres.")] = 0.05,
+    voxel_size: Annotated[
+        float | None,
+        typer.Option(help="Working resolution in metres; else 0.05, with --replay the session's.", show_default=False),
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="Only every n-th object of a scene, largest first.")] = 1,
     min_points: Annotated[int, typer.Option(min=1, help="Leave out objects with fewer points.")] = 10,
     jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0: one per core.")] = 0,
@@ -87,7 +90,7 @@ def command(
         raise UserError("--other-clicks needs whole scans: leave out --crop.")
     settings = identify(
         Settings(
-            method=method, weights=weights, clicks=clicks, voxel_size=voxel_size, every=every,
+            method=method, weights=weights, clicks=clicks, voxel_size=voxel_size or DEFAULT_VOXEL_SIZE, every=every,
             min_points=min_points, crop=crop, cube_override=cube_override, other_clicks=other_clicks, adapt=adapt,
             adaptation=adaptation, engine=engine, device=device,
         )
@@ -96,7 +99,7 @@ def command(
     if json_file:
         check_writable(json_file)
     if replay:
-        _replay(replay, paths or [], settings, out, json_file, console)
+        _replay(replay, paths or [], settings, voxel_size, out, json_file, console)
         return
     if not paths:
         raise UserError("There is nothing to evaluate: give scans with 'instance' labels, or folders of them.")
@@ -165,6 +168,7 @@ def _replay(
     sessions: list[Path],
     scans: list[Path],
     settings: Settings,
+    voxel_size: float | None,
     out: Path | None,
     json_file: Path | None,
     console: Console,
@@ -176,7 +180,7 @@ def _replay(
     method = make_method(settings)
     with _progress(console) as progress:
         rows = [
-            replay_session(method, session, scans, settings.voxel_size)
+            replay_session(method, session, scans, voxel_size)
             for session in progress.track(read, description="Replaying sessions")
         ]
     content = {"settings": settings.to_json(), "sessions": rows, "means": means(rows)}

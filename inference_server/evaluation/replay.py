@@ -21,6 +21,7 @@ from inference_server.wire.protocol import Click
 
 from .metrics import iou
 from .objects import Method, SceneTrial, object_class
+from .settings import DEFAULT_VOXEL_SIZE
 
 FORMAT = "scanpick-study"
 COUNTS = (5, 10)
@@ -29,11 +30,15 @@ COUNTS = (5, 10)
 
 @dataclass(frozen=True)
 class StudyObject:
-    """One object of a session: the instance asked for, the clicks, seconds from the task to each click."""
+    """One object of a session: the instance asked for, the clicks, seconds from the task to each click.
+
+    voxel_size: metres that the person's masks were computed with; None in sessions of older versions.
+    """
 
     instance: int
     clicks: tuple[Click, ...]
     seconds: tuple[float, ...]
+    voxel_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,19 +79,26 @@ def _object(entry: dict) -> StudyObject:
     if not clicks or any(len(click.position) != 3 for click in clicks):
         raise ValueError("an object's clicks")
     seconds = tuple(float(click["seconds"]) for click in entry["clicks"])
-    return StudyObject(int(entry["instance"]), clicks, seconds)
+    voxel_size = float(entry["voxel_size"]) if "voxel_size" in entry else None
+    if voxel_size is not None and not 0 < voxel_size < float("inf"):
+        raise ValueError("an object's voxel size")
+    return StudyObject(int(entry["instance"]), clicks, seconds, voxel_size)
 
 
-def replay(method: Method, session: Session, scans: Sequence[Path], voxel_size: float) -> dict:
+def replay(method: Method, session: Session, scans: Sequence[Path], voxel_size: float | None) -> dict:
     """IoU after each click of the human (carried over after submit) and of the simulator, per object.
 
-    scans: files given by the user, tried by name before the path in the session. Raises UserError where the
-    scan is not the one that was clicked.
+    scans: files given by the user, tried by name before the path in the session. voxel_size: metres, None for those
+    of the session (DEFAULT_VOXEL_SIZE where it has none). Raises UserError where the scan is not the one that was
+    clicked.
     """
     scan = _matching_scan(session, scans)
-    trial = SceneTrial(method, scan, voxel_size)
+    trial, seen_at = None, None
     rows = []
     for studied in session.objects:
+        size = voxel_size or studied.voxel_size or DEFAULT_VOXEL_SIZE
+        if size != seen_at:
+            trial, seen_at = SceneTrial(method, scan, size), size
         if scan.instance is None or not (scan.instance == studied.instance).any():
             raise UserError(f"{scan.name} has no object {studied.instance}, which {session.path} was asked for.")
         human = _human_curve(method, scan, studied, max(COUNTS))
@@ -96,6 +108,7 @@ def replay(method: Method, session: Session, scans: Sequence[Path], voxel_size: 
                 "scene": scan.name,
                 "object": studied.instance,
                 "class": object_class(scan, studied.instance),
+                "voxel_size": size,
                 "clicks": len(studied.clicks),
                 "seconds": studied.seconds[-1],
                 "human": human,

@@ -8,6 +8,8 @@ METHODS = ("network", "region-growing", "graph-cut")
 ADAPTATIONS = ("ours", "paper")
 """Names of `inference_server.adaptation.ADAPTATIONS`, which takes torch to import."""
 
+DEFAULT_VOXEL_SIZE = 0.05
+"""Metres."""
 MEANT = ("weights_sha256", "device", "numbers", "version")
 """Settings that say what the options meant where the evaluation was made."""
 
@@ -21,7 +23,7 @@ class Settings:
     weights: str = "default"
     weights_sha256: str = ""
     clicks: int = 20
-    voxel_size: float = 0.05
+    voxel_size: float = DEFAULT_VOXEL_SIZE
     every: int = 1
     min_points: int = 10
     crop: float | None = None

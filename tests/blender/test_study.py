@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from conftest import REPOSITORY, add_mesh, free_address, grid_points, notice, preferences, pump, server_python
+from mathutils import Matrix
 
 SIDE = 40
 POINTS = grid_points(SIDE)
@@ -58,7 +59,9 @@ def test_clicks_are_kept_with_their_times_until_submit_comes(connected, blender,
     assert [(c["vertex"], c["positive"]) for c in entry["clicks"]] == [(inside[10], True), (1200, False)]
     seconds = [c["seconds"] for c in entry["clicks"]]
     assert 0 <= seconds[0] < seconds[1] - 0.2 and seconds[1] <= entry["submitted"] <= time.time() - started
-    np.testing.assert_allclose(entry["clicks"][1]["position"], POINTS[1200], atol=1e-6)
+    with np.load(path.with_name("anna.scan.npz")) as scan:
+        np.testing.assert_allclose(np.ptp(scan["positions"], axis=0), np.ptp(POINTS, axis=0), atol=1e-5)
+        np.testing.assert_allclose(entry["clicks"][1]["position"], scan["positions"][1200], atol=1e-6)
     assert not obj.data.scanpick.objects[0].vertices, "the next object starts from nothing"
     click(blender, session, np.flatnonzero(recording.task == TRUTH)[0])
     blender.ops.scanpick.study_submit()
@@ -75,6 +78,28 @@ def test_submit_counts_a_click_whose_mask_is_on_its_way(connected, blender, sess
     (entry,) = json.loads((tmp_path / "a.json").read_text())["objects"]
     assert [c["vertex"] for c in entry["clicks"]] == [700]
     pump(session)
+
+
+def test_a_study_is_in_metres_whatever_the_scale_and_the_units(connected, blender, session, study, tmp_path):
+    obj, path = add_mesh(POINTS * 1000), tmp_path / "a.json"
+    obj.data.attributes.new("instance", "INT", "POINT").data.foreach_set("value", TRUTH)
+    obj.scale, obj.rotation_euler = (0.01,) * 3, (np.pi / 2, 0, 0)
+    blender.context.scene.unit_settings.scale_length = 0.1
+    obj.data.scanpick.voxel_size = 0.021
+    blender.context.view_layer.update()
+    blender.ops.scanpick.study_start(filepath=str(path), attribute="instance.imported", count=2)
+    for _ in range(2):
+        for vertex in (700, 701):
+            click(blender, session, vertex)
+        obj.data.scanpick.voxel_size = 0.03
+        blender.ops.scanpick.study_submit()
+    with np.load(tmp_path / "a.scan.npz") as scan:
+        positions = scan["positions"]
+    x, y, z = np.ptp(POINTS, axis=0)
+    np.testing.assert_allclose(np.ptp(positions, axis=0), (x, z, y), atol=1e-4)
+    first, second = json.loads(path.read_text())["objects"]
+    assert (first["voxel_size"], second["voxel_size"]) == (0.03, 0.03)
+    np.testing.assert_allclose([c["position"] for c in first["clicks"]], positions[[700, 701]], atol=1e-5)
 
 
 def test_what_cannot_be_is_a_sentence(connected, blender, session, study, tmp_path):
@@ -144,6 +169,9 @@ def test_a_session_on_the_sample_replays_beside_the_simulator(blender, session, 
         obj = blender.context.object
         truth = np.empty(len(obj.data.vertices), dtype=np.int32)
         obj.data.attributes["instance.imported"].data.foreach_get("value", truth)
+        obj.data.transform(Matrix.Scale(1000, 4))
+        obj.scale = (0.001,) * 3
+        blender.context.view_layer.update()
         path = tmp_path / "anna.json"
         blender.ops.scanpick.study_start(filepath=str(path), attribute="instance.imported", count=2, seed=1)
         for clicks in (2, 1):  # submit may come at any click

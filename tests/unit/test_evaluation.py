@@ -574,7 +574,7 @@ def test_a_full_disk_stops_with_a_sentence_and_keeps_what_was_written(tmp_path):
 # Study sessions
 
 
-def write_session(path, scan_file, vertices, *clicks, instance=1):
+def write_session(path, scan_file, vertices, *clicks, instance=1, **more):
     recorded = [
         {"position": [0, 0, 0], "positive": positive, "vertex": vertex, "seconds": 2.5 * number}
         for number, (vertex, positive) in enumerate(clicks, 1)
@@ -584,7 +584,7 @@ def write_session(path, scan_file, vertices, *clicks, instance=1):
         "version": 1,
         "scan": scan_file.name,
         "vertices": vertices,
-        "objects": [{"instance": instance, "clicks": recorded}],
+        "objects": [{"instance": instance, "clicks": recorded, **more}],
     }
     path.write_text(json.dumps(content))
     return path
@@ -603,6 +603,20 @@ def test_a_session_is_replayed_beside_the_simulator(scan_file, tmp_path):
     assert content["means"]["human IoU@5"] == row["human"][4]
     assert content["means"]["simulator IoU@10"] == row["simulator"][9]
     assert "human @5" in printed
+
+
+def test_a_replay_works_with_the_voxel_size_of_the_session(scan_file, tmp_path):
+    def replayed(*options, **recorded):
+        session = write_session(tmp_path / "anna.json", scan_file, 5603, (4000, True), **recorded)
+        evaluate("--replay", session, "--json", tmp_path / "replay.json", *options)
+        (row,) = json.loads((tmp_path / "replay.json").read_text())["sessions"][0]["objects"]
+        return row["voxel_size"], row["human"]
+
+    assert replayed()[0] == 0.05, "sessions of older versions do not tell it"
+    assert replayed(voxel_size=0.1) == replayed("--voxel-size", 0.1) != replayed()
+    assert replayed("--voxel-size", 0.05, voxel_size=0.1) == replayed()
+    with pytest.raises(UserError, match="no study session"):
+        replayed(voxel_size=0)
 
 
 def test_human_clicks_are_taken_at_their_vertices_and_in_their_order(scan_file, tmp_path):
