@@ -13,6 +13,7 @@ from ..session import application, edits, journal, starts
 from ..session.pending import upcoming
 from ..session.session import ClickError, session
 from ..session.undo import Step
+from ..study import study
 from .common import active_known, fail, poll_scan, poll_unlocked, scan_object
 
 CLICKS_PER_SELECTION = 8
@@ -27,6 +28,9 @@ def current(geometry: Geometry) -> int | None:
 
 def target(geometry: Geometry) -> tuple[int, list[journal.Change]]:
     """The object that a click belongs to, and the entry that makes it where there is none yet."""
+    task = study.task_of(geometry.data)
+    if task is not None:
+        return task, []
     number = current(geometry)
     if number is not None:
         return number, []
@@ -56,6 +60,8 @@ def press(
     geometry = Geometry(obj)
     number, changes = target(geometry)
     known = upcoming(geometry).get(number)
+    if known is None and not changes:
+        raise ClickError(study.GONE)
     if known is not None and known.locked:
         raise ClickError(f"“{known.name}” is locked: unlock it to change it.")
     begun = known is not None and (known.starts or any(p.positive for p in known.presses))

@@ -6,7 +6,9 @@ from ..scan.geometry import SCAN_TYPES, Geometry
 from ..session import journal
 from ..session.session import session
 from ..session.state import ObjectState
+from ..study import study
 
+STUDIED = "While a study runs, all clicks belong to the object in the yellow frame: submit it, or stop the study"
 NO_SCAN = 0
 """In place of a scan's session id, for notices where there is no scan: Blender counts from 1."""
 
@@ -74,6 +76,15 @@ class OnChosenObject:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return poll_active(cls, context)
+
+
+def poll_unstudied(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """For `poll`: the active object is no scan of a running study, where no object may be but the one asked for."""
+    obj = scan_object(context)
+    studied = obj is not None and study.task_of(obj.data) is not None
+    if studied:
+        cls.poll_message_set(STUDIED)
+    return not studied
 
 
 def poll_object_mode(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:

@@ -13,7 +13,7 @@ from ..scan.geometry import Geometry
 from ..server.conversion import Conversion
 from ..session.application import find_object
 from ..session.session import redraw, session
-from .common import poll_object_mode, poll_objects, scan_object
+from .common import poll_object_mode, poll_objects, poll_unstudied, scan_object
 from .steps import InSteps
 
 READ_SHARE = 0.8
@@ -69,7 +69,7 @@ class _MakesObjects(InSteps):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return poll_object_mode(cls, context)
+        return poll_object_mode(cls, context) and poll_unstudied(cls, context)
 
     def finished(self, context: bpy.types.Context) -> set[str]:
         obj = find_object(self._object)
@@ -133,7 +133,7 @@ class SCANPICK_OT_objects_from_labels(_MakesObjects, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not poll_object_mode(cls, context):
+        if not super().poll(context):
             return False
         obj = scan_object(context)
         if not objects.label_attributes(obj.data, Geometry(obj).claimed):

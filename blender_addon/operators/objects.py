@@ -6,7 +6,15 @@ from bpy.props import EnumProperty, StringProperty
 from ..scan.geometry import Geometry
 from ..session import edits, journal
 from ..session.session import redraw, session
-from .common import OnChosenObject, active_known, fail, poll_scan, scan_object
+from .common import OnChosenObject, active_known, fail, poll_scan, poll_unstudied, scan_object
+
+
+class _ChangesList(OnChosenObject):
+    """One that makes objects or takes them away."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return super().poll(context) and poll_unstudied(cls, context)
 
 
 class SCANPICK_OT_object_new(bpy.types.Operator):
@@ -20,7 +28,7 @@ class SCANPICK_OT_object_new(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return poll_scan(cls, context)
+        return poll_scan(cls, context) and poll_unstudied(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry = Geometry(scan_object(context))
@@ -31,7 +39,7 @@ class SCANPICK_OT_object_new(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_object_delete(OnChosenObject, bpy.types.Operator):
+class SCANPICK_OT_object_delete(_ChangesList, bpy.types.Operator):
     """Delete this object with its vertex group and clicks; the scan's vertices stay"""
 
     bl_idname = "scanpick.object_delete"
@@ -50,7 +58,7 @@ class SCANPICK_OT_object_delete(OnChosenObject, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_object_duplicate(OnChosenObject, bpy.types.Operator):
+class SCANPICK_OT_object_duplicate(_ChangesList, bpy.types.Operator):
     """Copy this object with its mask and clicks"""
 
     bl_idname = "scanpick.object_duplicate"
@@ -65,7 +73,7 @@ class SCANPICK_OT_object_duplicate(OnChosenObject, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SCANPICK_OT_object_merge(OnChosenObject, bpy.types.Operator):
+class SCANPICK_OT_object_merge(_ChangesList, bpy.types.Operator):
     """Add the vertices and clicks of the next object in the list to this one"""
 
     bl_idname = "scanpick.object_merge"

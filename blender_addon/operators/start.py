@@ -11,7 +11,7 @@ from ..scan.geometry import Geometry, read_bool
 from ..session import application, edits
 from ..session.application import ApplicationError, Noticed
 from ..session.session import redraw, session
-from .common import poll_scan, scan_object
+from .common import poll_scan, poll_unstudied, scan_object
 from .steps import InSteps
 
 EVERY = "*"
@@ -49,7 +49,7 @@ class SCANPICK_OT_object_from_group(InSteps, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not poll_scan(cls, context):
+        if not poll_scan(cls, context) or not poll_unstudied(cls, context):
             return False
         if context.mode != "OBJECT":
             cls.poll_message_set("Go to Object Mode first")

@@ -33,6 +33,9 @@ class SCANPICK_OT_study_start(bpy.types.Operator):
         if study.running() is not None:
             cls.poll_message_set("A study is running: stop it first")
             return False
+        if scan_object(context).data.scanpick.objects:
+            cls.poll_message_set("This scan has objects, which would help or hinder: delete them, or study a copy")
+            return False
         if not attribute_items(None, context):
             cls.poll_message_set("This scan has no labels: a study needs to know its objects")
             return False

@@ -11,9 +11,10 @@ from ..scan.geometry import INSTANCE, SCAN_TYPES, Geometry, position_of
 from ..session import edits, journal, object_list
 from ..session.pending import upcoming
 from ..session.session import ClickError, redraw, session
+from ..study import study
 from ..tool import hover, seeing
 from .click import current, press, target
-from .common import fail, poll_scan, scan_object
+from .common import STUDIED, fail, poll_scan, scan_object
 
 
 def _poll_view(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
@@ -149,6 +150,8 @@ class SCANPICK_OT_choose(bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         found = _sight(context, event, exact=True)
         geometry = Geometry(scan_object(context))
+        if study.task_of(geometry.data) is not None:
+            return fail(self, geometry.data, f"{STUDIED}.")
         number = owner_of(geometry, found.vertex) if found is not None else masks.NONE
         known = journal.state(geometry).get(number)
         if known is None:
@@ -187,6 +190,8 @@ class SCANPICK_OT_next_object(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry = Geometry(scan_object(context))
         uid = geometry.data.session_uid
+        if study.task_of(geometry.data) is not None:  # not in `poll`: a key whose `poll` fails says nothing
+            return fail(self, geometry.data, f"{STUDIED}.")
         known = upcoming(geometry).get(current(geometry))
         if self.accept and session.pending.of_object(uid, known.number):
             return fail(self, geometry.data, "A mask is still on its way: wait for it, or take the click back.")

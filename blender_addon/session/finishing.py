@@ -37,6 +37,8 @@ def change_by_hand(
     if session.pending.of_object(uids[1], number):
         raise ApplicationError("A mask is still on its way: wait for it, or take the click back.")
     known = journal.preview(journal.state(geometry), changes).get(number)
+    if known is None:
+        raise ApplicationError("The object is gone, so nothing was changed: undo or redo until it is back.")
     if known.locked:
         raise ApplicationError(f"“{known.name}” is locked: unlock it to change it.")
     before = journal.revision(geometry)

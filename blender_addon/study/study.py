@@ -21,6 +21,8 @@ class StudyError(Exception):
     """The session cannot go on like this; the text is one sentence."""
 
 
+GONE = "The object of this task is gone: undo or redo until it is back, or stop the study."
+
 _running: tuple[int, Recording] | None = None
 _truth: np.ndarray | None = None
 
@@ -33,6 +35,12 @@ def running() -> Recording | None:
 def scan() -> bpy.types.Object | None:
     """The scan of the session."""
     return next((o for o in bpy.data.objects if _running and o.session_uid == _running[0]), None)
+
+
+def task_of(data: bpy.types.ID) -> int | None:
+    """The number of the object that is clicked out now on a scan with this data; None where it is not studied."""
+    obj = scan()
+    return running().number if obj is not None and obj.data == data else None
 
 
 def start(obj: bpy.types.Object, attribute: str, path: Path, count: int, seed: int) -> Recording:
@@ -64,7 +72,7 @@ def submit() -> Recording:
     state = journal.preview(journal.state(geometry), session.pending.changes(geometry.data.session_uid))
     known = state.get(current.number)
     if known is None:
-        raise StudyError("The object of this task is gone: undo or redo until it is back, or stop the study.")
+        raise StudyError(GONE)
     if not known.presses:
         raise StudyError("Click the object at least once, then submit.")
     seen = _seen(geometry.obj)
@@ -81,10 +89,10 @@ def submit() -> Recording:
         words = f"{current.path} cannot be written ({error.strerror}): free some space, then submit again."
         raise StudyError(words) from error
     # no object may help or hinder the next one
-    for pending in session.pending.of_object(geometry.data.session_uid, current.number):
-        session.cancel(pending)
-    if journal.state(geometry).get(current.number) is not None:
-        edits.delete(geometry, current.number)
+    while session.cancel_latest(geometry.data.session_uid):
+        pass
+    for known in journal.state(geometry).objects:
+        edits.delete(geometry, known.number)
     if current.task is None:
         stop()
     else:

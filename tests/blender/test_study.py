@@ -6,7 +6,18 @@ import time
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, add_mesh, free_address, grid_points, notice, preferences, pump, server_python
+from conftest import (
+    REPOSITORY,
+    add_mesh,
+    free_address,
+    grid_points,
+    listed,
+    notice,
+    preferences,
+    pump,
+    select,
+    server_python,
+)
 from mathutils import Matrix
 
 SIDE = 40
@@ -111,18 +122,23 @@ def test_what_cannot_be_is_a_sentence(connected, blender, session, study, tmp_pa
     obj.data.attributes["few"].data.foreach_set("value", np.where(TRUTH == 11, 0, -1).astype(np.int32))
     assert start(filepath=str(tmp_path / "few.json"), attribute="few") == {"CANCELLED"}
     assert "no labelled object has 50 vertices" in notice(blender, session)
+    blender.ops.ed.undo_push(message="Labels")
     start(filepath=str(tmp_path / "a.json"), attribute="instance")
     assert blender.ops.scanpick.study_submit() == {"CANCELLED"}
     assert "at least once" in notice(blender, session)
     assert not (tmp_path / "a.json").exists()
-    blender.ops.scanpick.object_delete()
+    blender.ops.ed.undo_push(message="Start Study")
+    blender.ops.ed.undo()
+    assert not listed(blender).objects
     assert blender.ops.scanpick.study_submit() == {"CANCELLED"}
+    assert "is gone" in notice(blender, session)
+    assert blender.ops.scanpick.click(vertex=700) == {"CANCELLED"}
     assert "is gone" in notice(blender, session)
     blender.ops.scanpick.study_stop()
     (tmp_path / "a.json").write_text("{}")
-    assert start(filepath=str(tmp_path / "a.json"), attribute="instance.imported") == {"CANCELLED"}
+    assert start(filepath=str(tmp_path / "a.json"), attribute="instance") == {"CANCELLED"}
     assert "study at" in notice(blender, session)
-    blender.data.objects.remove(obj)
+    blender.data.objects.remove(blender.data.objects["scan"])
     assert not blender.ops.scanpick.study_submit.poll()
 
 
@@ -141,6 +157,35 @@ def test_stopping_says_what_is_saved(connected, blender, session, study, tmp_pat
     blender.ops.scanpick.study_submit()
     blender.ops.scanpick.study_stop()
     assert notice(blender, session).startswith("1 of 2 objects saved to ")
+
+
+def test_all_clicks_belong_to_the_task(connected, blender, session, study, tmp_path):
+    labelled(blender)
+    path, operators = tmp_path / "a.json", blender.ops.scanpick
+    operators.study_start(filepath=str(path), attribute="instance", count=2)
+    first = np.flatnonzero(study.running().task == TRUTH)
+    clicked = first[[10, 60, 110, 160]]
+    click(blender, session, clicked[0])
+    for accept in (False, True):
+        assert operators.next_object(accept=accept) == {"CANCELLED"}
+        assert "yellow frame" in notice(blender, session)
+        click(blender, session, clicked[1 + accept])
+    for other in ("object_new", "object_delete", "object_duplicate", "object_merge", "objects_from_labels"):
+        assert not getattr(operators, other).poll(), other
+    listed(blender).active = 1
+    blender.ops.object.mode_set(mode="EDIT")
+    select([int(clicked[3])])
+    assert operators.click_selection(positive=True) == {"FINISHED"}
+    pump(session)
+    blender.ops.object.mode_set(mode="OBJECT")
+    assert [(row.clicks, row.locked) for row in listed(blender).objects] == [(4, False)]
+    operators.study_submit()
+    (entry,) = json.loads(path.read_text())["objects"]
+    assert [c["vertex"] for c in entry["clicks"]] == clicked.tolist()
+    assert [(row.clicks, row.vertices) for row in listed(blender).objects] == [(0, 0)]
+    operators.study_stop()
+    assert operators.object_new() == {"FINISHED"}
+    assert not operators.study_start.poll(), "objects that are there already would help or hinder"
 
 
 def test_undo_takes_clicks_back_and_not_what_was_submitted(connected, blender, session, study, tmp_path):
