@@ -39,6 +39,7 @@ def synchronise() -> None:
             names = journal.group_names_at(geometry.data, journal.revision(geometry))
             if names is not None:
                 masks.match_names(geometry.obj, names, journal.names_ever(geometry.data))
+        watch.touch(geometry.data.session_uid)
         object_list.refresh(geometry)
         session.tell_unpredicted(geometry)
     session.renumber()

@@ -28,6 +28,7 @@ def current(geometry: Geometry) -> int | None:
 
 def target(geometry: Geometry) -> tuple[int, list[journal.Change]]:
     """The object that a click belongs to, and the entry that makes it where there is none yet."""
+    session.look_at(geometry)
     task = study.task_of(geometry.data)
     if task is not None:
         return task, []

@@ -110,6 +110,7 @@ def poll_objects(cls: type[bpy.types.Operator], context: bpy.types.Context) -> b
 def active_known(context: bpy.types.Context) -> tuple[Geometry, ObjectState]:
     """The active scan and its chosen object."""
     geometry = Geometry(scan_object(context))
+    session.look_at(geometry)
     number = geometry.data.scanpick.active_item().number
     return geometry, journal.state(geometry).get(number)
 

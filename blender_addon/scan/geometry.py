@@ -23,6 +23,8 @@ LABEL_NAMES = "scanpick_label_names"
 """Custom property of a mesh: names and colours of the labels in `instance.imported`."""
 REVISION = ".scanpick_revision"  # a leading dot keeps it out of exports and of Blender's lists
 REVISION_SAMPLES = 257
+UNSAID = -1
+"""Revision of a mesh of ours on which nothing was written down yet; joining gives vertices from elsewhere 0."""
 
 
 class Geometry:
@@ -135,7 +137,7 @@ class Geometry:
             foreign.name = INSTANCE + IMPORTED
             if self.editing:
                 self._bm = bmesh.from_edit_mesh(self.data)
-        self.write_int(REVISION, np.zeros(self.count, dtype=np.int32), np.empty(0, dtype=np.int64), 0)
+        self.write_int(REVISION, np.full(self.count, UNSAID, dtype=np.int32), np.empty(0, dtype=np.int64), UNSAID)
 
     def revisions(self, everywhere: bool = False) -> np.ndarray:
         """Distinct values of the revision layer: at evenly spread vertices, or `everywhere`. Empty without layer."""
@@ -159,12 +161,19 @@ class Geometry:
     def write_revision(self, revision: int) -> None:
         """Make `revision` the mesh's current journal entry; undo moves it back with the mesh.
 
-        Edit Mode writes evenly spread vertices only (a loop over a million takes a tenth of a second); the largest
-        value found counts, so the others need not be touched.
+        Edit Mode writes all vertices the first time, and then evenly spread ones only (a loop over a million takes a
+        tenth of a second); the largest value found counts, so the others need not be touched.
         """
         self.claim()
         values = np.full(self.count, revision, dtype=np.int32)
-        self.write_int(REVISION, values, _spread_indices(self.count), 0)
+        whole = self.editing and self._unsaid()
+        self.write_int(REVISION, values, np.arange(self.count) if whole else _spread_indices(self.count), UNSAID)
+
+    def _unsaid(self) -> bool:
+        """Whether an edit mesh may have vertices without a revision: told by one that is not among the samples."""
+        if self.count <= 2 * REVISION_SAMPLES:
+            return True
+        return self.bm.verts[1][self._bm.verts.layers.int[REVISION]] == UNSAID
 
     def changed(self) -> None:
         """Tell Blender that the data was written to."""

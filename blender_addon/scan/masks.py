@@ -77,6 +77,19 @@ def read_members(geometry: Geometry, names: Iterable[str]) -> Steps[dict[str, np
     return found
 
 
+def mask_attributes(geometry: Geometry) -> dict[str, np.ndarray]:
+    """Point attributes that may have been masks before a conversion, BOOLEAN, or FLOAT of zeros and ones: the sorted
+    indices of their vertices by name. Not for a mesh being edited."""
+    found = {}
+    for attribute in geometry.data.attributes:
+        if attribute.domain == "POINT" and attribute.data_type in ("BOOLEAN", "FLOAT") and attribute.name[0] != ".":
+            values = np.empty(geometry.count, dtype=np.float32 if attribute.data_type == "FLOAT" else bool)
+            attribute.data.foreach_get("value", values)
+            if ((values == 0) | (values == 1)).all():
+                found[attribute.name] = np.flatnonzero(values)
+    return found
+
+
 def members_now(geometry: Geometry, names: Iterable[str]) -> dict[str, np.ndarray]:
     """The sorted indices of the vertices in each of these masks, read at once."""
     return at_once(read_members(geometry, names))

@@ -72,13 +72,13 @@ def noticed_edits(geometry: Geometry, state: ScanState) -> Steps[Noticed]:
     members = yield from masks.read_members(geometry, [*ours, *strangers])
     noticed = Noticed()
     for known in missing:
-        renamed = _renamed(np.flatnonzero(instance == known.number), strangers, members)
-        if renamed is None:
+        found = renamed(np.flatnonzero(instance == known.number), strangers, members)
+        if found is None:
             noticed.cleared.append(known.number)
         else:
-            strangers.remove(renamed)
-            members[known.name] = members[renamed]
-            noticed.changes.append(("set", known.number, {"name": renamed}))
+            strangers.remove(found)
+            members[known.name] = members[found]
+            noticed.changes.append(("set", known.number, {"name": found}))
             journal.renamed_by_hand(geometry)
     overlapped = _counts((members[name] for name in ours), geometry.count) > 1 if state.overlap else None
     for known in state.objects:
@@ -102,7 +102,7 @@ def _edit(number: int, added: np.ndarray, removed: np.ndarray) -> journal.Change
     return "edit", number, {"add": add, "remove": remove, "n": len(added)}
 
 
-def _renamed(applied: np.ndarray, strangers: list[str], members: dict[str, np.ndarray]) -> str | None:
+def renamed(applied: np.ndarray, strangers: list[str], members: dict[str, np.ndarray]) -> str | None:
     """The one of the groups `strangers` that is the mask with the vertices `applied`."""
     best, share = None, SAME_MASK
     for name in strangers:

@@ -3,9 +3,13 @@
 Entries are only ever appended. Which one is current is told by a layer of the mesh, since that is what Blender's undo
 restores in both modes; a property is not restored by undo in Edit Mode, and is taken back with everything else by undo
 in Object Mode. So entries that a property lost are found in the mirror, and written back.
+
+Ids grow by one, but for a large random step before the first entry of each session: vertices that are joined to a scan
+bring their revisions, which must not be taken for entries of this one.
 """
 
 import json
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +24,9 @@ Change = tuple[str, int, dict[str, Any]]
 """A journal entry to be: kind, object number, data."""
 
 STATES_KEPT = 64
+LARGEST_ID = 2**31 - 1
+STEPS = 1024
+"""A random step takes at most this part of the ids that are left, so that they never run out."""
 
 
 @dataclass
@@ -27,6 +34,7 @@ class _Mirror:
     entries: dict[int, Entry] = field(default_factory=dict)
     states: "OrderedDict[int, ScanState]" = field(default_factory=OrderedDict)
     group_names: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    written: bool = False
 
 
 _mirrors: dict[int, _Mirror] = {}
@@ -104,6 +112,9 @@ def write(geometry: Geometry, changes: Iterable[Change]) -> int:
     if changes and _says_the_same(changes[0], mirror.entries.get(parent)):
         parent = mirror.entries[parent].parent
     next_id = max(mirror.entries, default=0) + 1
+    if changes and not mirror.written:
+        next_id += secrets.randbelow(max(1, (LARGEST_ID - next_id) // STEPS))
+        mirror.written = True
     for kind, number, data in changes:
         entry = Entry(next_id, parent, kind, number, data)
         mirror.entries[next_id] = entry
@@ -138,6 +149,17 @@ def group_names_at(data: bpy.types.ID, at: int) -> tuple[str, ...] | None:
     return _mirror(data).group_names.get(at)
 
 
+def revisions_ever(data: bpy.types.ID) -> list[int]:
+    """The ids of all entries of this scan."""
+    return list(_mirror(data).entries)
+
+
+def last_count(geometry: Geometry) -> int:
+    """How many vertices the scan had when a mask was last written; 0 where that was never."""
+    entries = chain(revision(geometry), _mirror(geometry.data).entries.get)
+    return next((entry.data["n"] for entry in reversed(entries) if "n" in entry.data), 0)
+
+
 def names_ever(data: bpy.types.ID) -> set[str]:
     """All names that objects of this scan have had."""
     return {e.data["name"] for e in _mirror(data).entries.values() if "name" in e.data}
@@ -153,14 +175,21 @@ def restore(geometry: Geometry) -> None:
 
 
 def prune(geometry: Geometry) -> None:
-    """Before saving: keep only what the current entry stands on. What was undone stays in the mirror, for redo."""
+    """Before saving: keep only what the current entry stands on, and what vertices show as theirs. What was undone
+    stays in the mirror, for redo."""
     mirror = _mirror(geometry.data)
-    wanted = chain(revision(geometry), mirror.entries.get)
+    wanted = {entry.id: entry for entry in chain(revision(geometry), mirror.entries.get)}
+    shown = [int(r) for r in geometry.revisions(everywhere=True)]
+    wanted = sorted((wanted | {r: mirror.entries[r] for r in shown if r in mirror.entries}).values(), key=_id_of)
     journal = geometry.data.scanpick.journal
     if [line.entry for line in journal] != [entry.id for entry in wanted]:
         journal.clear()
         for entry in wanted:
             _append(geometry.data, entry)
+
+
+def _id_of(entry: Entry) -> int:
+    return entry.id
 
 
 def _append(data: bpy.types.ID, entry: Entry) -> None:

@@ -12,13 +12,13 @@ import bpy
 import numpy as np
 
 from ..scan import scan as scans
-from ..scan.geometry import Geometry
+from ..scan.geometry import SCAN_TYPES, Geometry
 from ..scan.steps import Steps, at_once
 from ..server.connection import Connection
 from ..wire.client import MaskReady, RequestFailed
 from ..wire.protocol import Click, ErrorCode
 from ..wire.requests import SMALLEST_VOXEL
-from . import application, edits, journal, object_list, progress, starts, surroundings, watch
+from . import application, edits, joined, journal, object_list, progress, starts, surroundings, watch
 from .answers import Answer, Answers
 from .application import ApplicationError, Noticed
 from .background import in_background
@@ -77,6 +77,7 @@ class Session:
     groups_read: dict[int, tuple] = field(default_factory=dict)  # version of each scan whose groups are known
     unpredicted: dict[tuple[int, int], int] = field(default_factory=dict)
     """Of clicks that were quicker than their masks: scan and journal entry of those without one, and the object."""
+    looked_at: dict[int, tuple] = field(default_factory=dict)  # version of each scan without vertices from elsewhere
     redo_due: int = 0
     held: int = 0
     """How many operators hold on to Blender's data: what arrives waits for their end, as its undo step would have
@@ -233,6 +234,8 @@ class Session:
                 self._arrived(event)
             elif isinstance(event, RequestFailed):
                 self._failed(event)
+        if not self.held:
+            self._look_at_touched()
         self._work()
         if self._client_of_keys is self.connection.client:
             self._drop_unused()
@@ -371,10 +374,30 @@ class Session:
 
         The artist may go on in between: check the scan again afterwards.
         """
+        self.look_at(geometry)
         uid = geometry.data.session_uid
         if self.groups_read.get(uid) == watch.version(uid) and not object_list.mask_missing(geometry):
             return Noticed()
         return (yield from application.noticed_edits(geometry, journal.state(geometry)))
+
+    def look_at(self, geometry: Geometry) -> None:
+        """Take over what came into the scan from elsewhere, where somebody may have changed it."""
+        uid, obj = geometry.data.session_uid, geometry.obj
+        version = watch.version(uid)
+        if self.looked_at.get(uid) == version or geometry.editing or obj.mode != "OBJECT" or not obj.data.is_editable:
+            return
+        self.looked_at[uid] = version
+        taken = joined.take_over(geometry)
+        if taken:
+            things = "1 object" if taken == 1 else f"{taken} objects"
+            came = f"{things} came by joining or converting, as masks without their clicks"
+            self.notice(uid, "INFO", f"{came}: click where one is wrong.")
+
+    def _look_at_touched(self) -> None:
+        for uid in watch.take_touched():
+            obj = next((o for o in bpy.data.objects if o.type in SCAN_TYPES and o.data.session_uid == uid), None)
+            if obj is not None:
+                self.look_at(Geometry(obj))
 
     def settle(self, geometry: Geometry) -> None:
         """Read and write down what the artist did to the masks by hand, before objects as a whole are changed."""
@@ -452,6 +475,7 @@ class Session:
         self.answers.clear()
         self.groups_read.clear()
         self.unpredicted.clear()
+        self.looked_at.clear()
         self.redo_due = 0
         journal.forget_all()
         object_list.forget_all()

@@ -14,6 +14,7 @@ import bpy
 T = TypeVar("T")
 
 _versions: dict[int, int] = {}
+_touched: set[int] = set()
 _everything = 0
 _own = 0
 
@@ -25,6 +26,19 @@ def version(data_uid: int) -> tuple[int, int]:
 
 def foreign_change(data_uid: int) -> None:
     _versions[data_uid] = _versions.get(data_uid, 0) + 1
+    touch(data_uid)
+
+
+def touch(data_uid: int) -> None:
+    """Have it among those that `take_touched` tells."""
+    _touched.add(data_uid)
+
+
+def take_touched() -> set[int]:
+    """The session ids of what somebody else has changed since this was last asked."""
+    taken = set(_touched)
+    _touched.clear()
+    return taken
 
 
 def all_changed() -> None:

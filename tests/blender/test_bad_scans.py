@@ -1,5 +1,6 @@
 """Scans in a state that clicks were not made for: a sentence or a mask, and nothing lost."""
 
+import bpy
 import numpy as np
 import pytest
 from conftest import (
@@ -225,6 +226,146 @@ def test_a_group_painted_in_between_goes_through_finishing_and_threshold(scan, s
     assert {0, 1, 2} < group("Object 1")
     click(scan, session, MIDDLE + 1)
     assert {0, 1, 2} <= group("Object 1")
+
+
+def members(scan, name, first=0, last=None):
+    """Vertices of a group from `first` on, counted from there."""
+    return {v - first for v in group(name) if first <= v < (last or len(scan.data.objects["scan"].data.vertices))}
+
+
+def join(scan, name, session):
+    """Join the scan `name` to the active one, as Ctrl+J does."""
+    for obj in scan.data.objects:
+        obj.select_set(obj.name in ("scan", name))
+    scan.context.view_layer.objects.active = scan.data.objects["scan"]
+    scan.ops.object.join()
+    scan.ops.ed.undo_push(message="Join")
+    pump(session)
+
+
+def rows(scan):
+    return [(row.number, row.name, row.clicks, row.vertices) for row in listed(scan).objects]
+
+
+@pytest.mark.parametrize("mode", ["OBJECT", "EDIT"])
+def test_objects_of_a_scan_that_is_joined_stay_objects_of_their_own(scan, session, mode):
+    count = len(POINTS)
+    if mode == "OBJECT":
+        click(scan, session, MIDDLE)
+    else:
+        edit_mode()
+        select([MIDDLE])
+        scan.ops.scanpick.click_selection(positive=True)
+        pump(session)
+        object_mode()
+    lamp = group("Object 1")
+    add_mesh(POINTS + [5, 0, 0], name="other")
+    listed(scan, "other").voxel_size = VOXEL
+    if mode == "OBJECT":
+        click(scan, session, 100)
+        click(scan, session, 101)
+        scan.ops.scanpick.next_object()
+        click(scan, session, 1500)
+    else:
+        edit_mode()
+        select([100], "other")
+        scan.ops.scanpick.click_selection(positive=True)
+        pump(session)
+        object_mode()
+    listed(scan, "other").objects[0].name = "Object 1"
+    chair = group("Object 1", "other")
+    join(scan, "other", session)
+    assert rows(scan)[:2] == [(1, "Object 1", 1, len(lamp)), (2, "Object 1.001", 0, len(chair))]
+    assert group("Object 1") == lamp and members(scan, "Object 1.001", count) == chair
+    if mode == "OBJECT":
+        assert rows(scan)[2][:3] == (3, "Object 2", 0) and min(group("Object 2")) >= count
+        assert notice(scan, session).startswith("2 objects came by joining")
+    listed(scan).active = 0
+    click(scan, session, MIDDLE + 1)
+    assert lamp <= group("Object 1") and max(group("Object 1")) < count
+    assert members(scan, "Object 1.001", count) == chair
+    scan.ops.ed.undo()
+    pump(session)
+    assert rows(scan)[:2] == [(1, "Object 1", 1, len(lamp)), (2, "Object 1.001", 0, len(chair))]
+    scan.ops.ed.undo()
+    pump(session)
+    assert rows(scan) == [(1, "Object 1", 1, len(lamp))] and group("Object 1") == lamp
+    scan.ops.ed.redo()
+    pump(session)
+    assert rows(scan)[:2] == [(1, "Object 1", 1, len(lamp)), (2, "Object 1.001", 0, len(chair))]
+
+
+def test_joining_does_not_bring_undone_clicks_back(scan, session):
+    add_mesh(POINTS + [5, 0, 0], name="other")
+    for vertex in (100, 101, 102, 103, 104):
+        click(scan, session, vertex)
+    scan.context.view_layer.objects.active = scan.data.objects["scan"]
+    for vertex in (MIDDLE, MIDDLE + 1, MIDDLE + 2):
+        click(scan, session, vertex)
+    for _ in range(2):
+        scan.ops.ed.undo()
+        pump(session)
+    join(scan, "other", session)
+    click(scan, session, MIDDLE + 3)
+    assert [row[2] for row in rows(scan)] == [2, 0]
+
+
+@pytest.mark.parametrize("active", ["neither", "the other"])
+def test_joining_labelled_and_clicked_scans_mixes_no_numbers(scan, session, active):
+    count = len(POINTS)
+    if active == "neither":
+        click(scan, session, MIDDLE)
+    other = add_mesh(POINTS + [5, 0, 0], name="other")
+    if active == "neither":
+        other.data.attributes.new("instance", "INT", "POINT").data.foreach_set("value", np.ones(count, dtype=np.int32))
+    else:
+        click(scan, session, MIDDLE)
+    join(scan, "other", session)
+    values = instance()
+    inside, outside = (values[:count], values[count:]) if active == "neither" else (values[count:], values[:count])
+    assert (outside == -1).all() and set(inside) == {-1, 1}
+    imported = scan.data.objects["scan"].data.attributes.get("instance.imported")
+    assert (imported is not None) == (active == "neither")
+    assert [row[:3] for row in rows(scan)] == [(1, "Object 1", int(active == "neither"))]
+
+
+def test_three_scans_are_joined_at_once(scan, session):
+    count = len(POINTS)
+    for place, name in enumerate(("scan", "b", "c")):
+        if place:
+            add_mesh(POINTS + [5 * place, 0, 0], name=name)
+        listed(scan, name).voxel_size = VOXEL
+        click(scan, session, MIDDLE)
+    for obj in scan.data.objects:
+        obj.select_set(True)
+    scan.context.view_layer.objects.active = scan.data.objects["scan"]
+    scan.ops.object.join()
+    pump(session)
+    assert [row[1:3] for row in rows(scan)] == [("Object 1", 1), ("Object 1.001", 0), ("Object 1.002", 0)]
+    found = [members(scan, name, count * place) for place, (_, name, _, _) in enumerate(rows(scan))]
+    assert found[0] and found[0] == found[1] == found[2]
+
+
+@pytest.mark.skipif(bpy.app.version < (5, 0, 0), reason="meshes become point clouds in Blender 5.0 and newer")
+def test_a_scan_that_becomes_a_point_cloud_and_a_mesh_again_keeps_its_objects(scan, session):
+    click(scan, session, MIDDLE)
+    listed(scan).objects[0].name = "chair"
+    chair = group("chair")
+    scan.ops.scanpick.next_object()
+    click(scan, session, 10)
+    before = [row[1::2] for row in rows(scan)]
+    for target in ("POINTCLOUD", "MESH"):
+        scan.ops.object.convert(target=target)
+        scan.context.view_layer.update()
+        pump(session)
+        obj = scan.data.objects["scan"]
+        assert obj.type == target and [row[1::2] for row in rows(scan)] == before
+        assert "masks without their clicks" in notice(scan, session)
+        assert set(np.flatnonzero(instance() == listed(scan).objects[0].number).tolist()) == chair
+    assert group("chair") == chair
+    listed(scan).active = 0
+    click(scan, session, MIDDLE)
+    assert [row.clicks for row in listed(scan).objects] == [1, 0]
 
 
 def test_joined_and_split_meshes_say_so_or_go_on(scan, session):
