@@ -14,7 +14,7 @@ from ..session.pending import upcoming
 from ..session.session import ClickError, session
 from ..session.undo import Step
 from ..study import study
-from .common import active_known, fail, poll_scan, poll_unlocked, scan_object
+from .common import active_known, fail, nothing_selected, poll_scan, poll_unlocked, scan_object
 
 CLICKS_PER_SELECTION = 8
 
@@ -112,7 +112,7 @@ class SCANPICK_OT_click_selection(bpy.types.Operator):
             chosen = selected_vertices(data)
             raw = coordinates(data)
         if not chosen.size:
-            return fail(self, obj.data, "No vertex is selected: select some vertices of the object first.")
+            return fail(self, obj.data, nothing_selected(context))
         chosen = chosen[np.isfinite(raw[chosen]).all(axis=1)]
         if not chosen.size:
             return fail(self, obj.data, "The selected vertices have no valid position: select others.")

@@ -115,6 +115,18 @@ def active_known(context: bpy.types.Context) -> tuple[Geometry, ObjectState]:
     return geometry, journal.state(geometry).get(number)
 
 
+def nothing_selected(context: bpy.types.Context) -> str:
+    """What to say where no vertex of the active scan is selected in Edit Mode, which may be that of several meshes."""
+    obj = scan_object(context)
+    for other in context.view_layer.objects:
+        if other.mode == "EDIT" and other.type == "MESH" and other.data != obj.data and other.data.total_vert_sel:
+            return (
+                f"Clicks go to the active scan, “{obj.name}”, of which no vertex is selected: for “{other.name}” make "
+                "that the active one, with a click on one of its vertices."
+            )
+    return "No vertex is selected: select some vertices of the object first."
+
+
 def fail(operator: bpy.types.Operator, data: bpy.types.ID | None, sentence: str, fix: str = "") -> set[str]:
     """Tell the artist in the status bar and in the panel that something was not done."""
     if data is not None:

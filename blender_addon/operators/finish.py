@@ -16,7 +16,7 @@ from ..session.pins import pins_of
 from ..session.session import redraw, session
 from ..session.state import ObjectState
 from .click import target
-from .common import active_known, poll_active, poll_scan, poll_unlocked, scan_object
+from .common import active_known, nothing_selected, poll_active, poll_scan, poll_unlocked, scan_object
 from .steps import InSteps
 
 _STEPS = IntProperty(name="Steps", description="How often to do it", default=1, min=1, max=50)
@@ -155,7 +155,7 @@ class _Selection(_ByHand):
         with Geometry(obj).snapshot() as data:
             chosen = selected_vertices(data)
         if not chosen.size:
-            raise ApplicationError("No vertex is selected: select some vertices of the object first.")
+            raise ApplicationError(nothing_selected(context))
         yield from ()
         wanted = mask.copy()
         wanted[chosen] = self.adds

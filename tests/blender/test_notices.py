@@ -1,7 +1,7 @@
 """What the sidebar says: as long as it is true, and no longer."""
 
 import pytest
-from conftest import click, edit_mode, listed, notice, pump, select
+from conftest import add_mesh, click, edit_mode, grid_points, listed, notice, pump, select
 
 MIDDLE, FAR = 820, 195
 
@@ -63,6 +63,24 @@ def test_what_could_not_be_done_is_said_until_something_is_done(scan, session, s
     assert "1 vertices (+1, -0)" in said()
     scan.ops.ed.undo()
     assert said() == ""
+
+
+def test_a_selection_in_another_scan_in_edit_mode_is_spoken_of(scan, session, said):
+    add_mesh(grid_points() + [5, 0, 0], name="other")
+    scan.data.objects["scan"].select_set(True)
+    edit_mode()
+    select([], "scan")
+    select([], "other")
+    assert scan.ops.scanpick.click_selection() == {"CANCELLED"}
+    assert notice(scan, session, "other").startswith("No vertex is selected")
+    select([MIDDLE], "scan")
+    for operator in (scan.ops.scanpick.click_selection, scan.ops.scanpick.add_by_hand):
+        assert operator() == {"CANCELLED"}
+        told = notice(scan, session, "other")
+        assert "active scan, “other”" in told and "for “scan” make that the active one" in told
+    scan.context.view_layer.objects.active = scan.data.objects["scan"]
+    assert scan.ops.scanpick.click_selection() == {"FINISHED"}
+    pump(session)
 
 
 def test_the_threshold_says_what_it_left_until_that_is_undone(scan, session, said):
