@@ -56,7 +56,7 @@ def _overlap_changed(scan: "ScanpickScan", context: bpy.types.Context) -> None:
 class ScanpickObject(bpy.types.PropertyGroup):
     """A row of the object list. Derived from the journal; changing a row appends to the journal."""
 
-    number: IntProperty()
+    number: IntProperty(name="Number", description="The object's value in the attribute “instance”")
     name: StringProperty(name="Name", description="Name of the object and of its vertex group", update=_renamed)
     color: FloatVectorProperty(
         name="Colour",
@@ -85,15 +85,15 @@ class ScanpickObject(bpy.types.PropertyGroup):
         default=0.5,
         update=_threshold_changed,
     )
-    vertices: IntProperty(name="Vertices")
-    clicks: IntProperty(name="Clicks")
+    vertices: IntProperty(name="Vertices", description="How many vertices are in the mask")
+    clicks: IntProperty(name="Clicks", description="How many clicks the object has")
 
 
 class ScanpickScan(bpy.types.PropertyGroup):
     """Everything Scanpick knows about one mesh or point cloud."""
 
-    journal: CollectionProperty(type=ScanpickJournalLine)
-    objects: CollectionProperty(type=ScanpickObject)
+    journal: CollectionProperty(type=ScanpickJournalLine, description="All that was said about the scan")
+    objects: CollectionProperty(type=ScanpickObject, description="The objects that were clicked out of the scan")
     active: IntProperty(name="Object", description="The object that clicks belong to", min=0, update=_another_chosen)
     voxel_size: FloatProperty(
         name="Voxel Size (m)",

@@ -32,7 +32,7 @@ class SCANPICK_OT_separate(_WithObjects, bpy.types.Operator):
     bl_label = "Separate to Objects"
     bl_options = {"REGISTER", "UNDO"}
 
-    origin: EnumProperty(name="Origin", items=ORIGINS)
+    origin: EnumProperty(name="Origin", description="Where the origins of the new objects are", items=ORIGINS)
     rest: BoolProperty(name="Rest", description="Make what belongs to no object an object as well", default=True)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -69,9 +69,10 @@ class SCANPICK_OT_export_objects(_WithObjects, bpy.types.Operator):
     bl_label = "Export Objects"
     bl_options = {"REGISTER"}
 
-    directory: StringProperty(name="Folder", subtype="DIR_PATH")
+    directory: StringProperty(name="Folder", description="Where the files go", subtype="DIR_PATH")
     format: EnumProperty(
         name="Format",
+        description="Kind of the files, one for each object",
         items=[
             ("GLB", "glTF (.glb)", "For games, the web and viewers"),
             ("USD", "USD (.usdc)", "For film pipelines"),

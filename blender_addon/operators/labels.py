@@ -26,9 +26,10 @@ class SCANPICK_OT_export_labels(InSteps, bpy.types.Operator):
     bl_label = "Export Labels"
     bl_options = {"REGISTER"}
 
-    filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(name="File", description="Where the labels go", subtype="FILE_PATH", options={"SKIP_SAVE"})
     format: EnumProperty(
         name="Format",
+        description="Kind of the file; it decides what of the labels can be kept",
         items=[
             ("PLY", "PLY (.ply)", "The scan with colours and an integer property “instance”"),
             ("NPZ", "numpy (.npz)", "Positions, colours and labels as arrays; holds everything"),
@@ -93,7 +94,9 @@ class SCANPICK_OT_import_labels(_MakesObjects, bpy.types.Operator):
     bl_label = "Import Labels"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(
+        name="File", description="The labels of this scan", subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
     filter_glob: StringProperty(default="*.ply;*.npz;*.aggregation.json;*.label;*.las;*.laz;*.pcd", options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -110,7 +110,11 @@ class SCANPICK_OT_object_move(OnChosenObject, bpy.types.Operator):
     bl_idname = "scanpick.object_move"
     bl_label = "Move Object"
 
-    direction: EnumProperty(items=[("UP", "Up", "Towards the top"), ("DOWN", "Down", "Towards the bottom")])
+    direction: EnumProperty(
+        name="Direction",
+        description="Where to move the object in the list",
+        items=[("UP", "Up", "Towards the top"), ("DOWN", "Down", "Towards the bottom")],
+    )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)

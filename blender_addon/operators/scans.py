@@ -61,7 +61,7 @@ class SCANPICK_OT_import_scan(_Import, bpy.types.Operator):
     bl_label = "Import Scan"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(name="File", description="The scan to open", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default=";".join(f"*{ending}" for ending in ENDINGS), options={"HIDDEN"})
     thin: FloatProperty(
         name="Thin to (m)",

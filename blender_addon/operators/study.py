@@ -20,7 +20,9 @@ class SCANPICK_OT_study_start(bpy.types.Operator):
     bl_label = "Start Study"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(
+        name="File", description="Where the session goes", subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
     attribute: EnumProperty(name="Labels", description="The attribute that tells the objects", items=attribute_items)
     count: IntProperty(name="Objects", description="How many objects are asked for", default=10, min=1)

@@ -16,6 +16,7 @@ class ScanpickView(bpy.types.PropertyGroup):
     show: BoolProperty(name="Show", description="Draw points, masks and clicks", default=True, update=_changed)
     mode: EnumProperty(
         name="Colours",
+        description="What the points are coloured by",
         items=[
             ("RGB", "Scan", "The scan's own colours, and the mask of the chosen object"),
             ("LABELS", "Objects", "All objects in their colours"),
