@@ -58,7 +58,7 @@ class SCANPICK_OT_separate(_WithObjects, bpy.types.Operator):
                 separate.discard(collection)
 
     def finished(self, context: bpy.types.Context) -> set[str]:
-        self.report({"INFO"}, f"{self._made} objects were made; the scan is unchanged")
+        self.report({"INFO"}, f"{self._made} objects were made where they lie in the scan: hide it (H) to see them")
         return {"FINISHED"}
 
 

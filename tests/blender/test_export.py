@@ -47,12 +47,13 @@ def labelled(blender, module, faces, groups):
     return obj
 
 
-def test_separate_keeps_faces_uvs_colours_materials_and_places(blender, module):
+def test_separate_keeps_faces_uvs_colours_materials_and_places(blender, module, capfd):
     scan = labelled(blender, module, True, {"left": LEFT, "right": RIGHT})
     scan.location = (1, 2, 3)
     scan.rotation_euler = (0.3, 0.2, 0.1)
     blender.context.view_layer.update()
     assert blender.ops.scanpick.separate(origin="KEEP", rest=True) == {"FINISHED"}
+    assert "3 objects were made where they lie in the scan: hide it (H) to see them" in capfd.readouterr().out
     left, right, rest = (blender.data.objects[n] for n in ("left", "right", "scan rest"))
     assert len(left.data.polygons) + len(right.data.polygons) + len(rest.data.polygons) == len(quads())
     # a face with half of its corners on an object and half on none goes with the object
