@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from .room_axes import room_axes
 
-SAMPLE = 100_000
+SAMPLE = 60_000
 CUBE = 0.2
 """Metres: what stands on a floor or hangs from a ceiling is counted in cubes of this size."""
 STOREY = (1.8, 6.0)
