@@ -44,15 +44,16 @@ def to_upright(positions: np.ndarray) -> np.ndarray:
     axes = room_axes(sample)
     ways = _ways(np.eye(3) if axes is None else axes)
     rotations = [_bringing_up(way[2]) for way in ways]
-    seen = [sample @ way.astype(np.float32).T for way in ways]
     straight = rotations[0] is AS_IT_IS
-    if straight and _things_stand_below(seen[0]):
+    first = _Sight(sample, ways[0])
+    if straight and first.things_stand_below():
         return AS_IT_IS
-    others = range(1 if straight else 0, len(ways))
-    found = [which for which in others if _is_as_wide_as_rooms(seen[which]) and _things_stand_below(seen[which])]
-    if len(found) == 1:
-        return rotations[found[0]]
-    slants = rotations[0][2, 2] > np.cos(SLANTING) and _is_as_high_as_rooms(seen[0])
+    others = [_Sight(sample, way) for way in ways[1:]]
+    sights = zip(rotations, (first, *others), strict=True)
+    rooms = [rotation for rotation, sight in sights if sight.is_wide() and sight.things_stand_below()]
+    if len(rooms) == 1:
+        return rooms[0]
+    slants = rotations[0][2, 2] > np.cos(SLANTING) and first.is_high()
     return rotations[0] if slants else AS_IT_IS
 
 
@@ -102,36 +103,42 @@ def _bringing_up(up: np.ndarray) -> np.ndarray:
     return (np.eye(3) + cross + cross @ cross / (1 + z)).astype(np.float32)
 
 
-def _is_as_high_as_rooms(sample: np.ndarray) -> bool:
-    low, high = _box(sample)
-    return bool(STOREY[0] < high[2] - low[2] < STOREY[1])
+class _Sight:
+    """A scan as it is seen one way; way: (3, 3), the last row is up."""
 
+    def __init__(self, sample: np.ndarray, way: np.ndarray):
+        self._points = sample @ way.astype(np.float32).T
+        # without the outermost 0.5 % on each side
+        self._low, high = np.percentile(self._points, [0.5, 99.5], axis=0)
+        self._size = high - self._low
 
-def _is_as_wide_as_rooms(sample: np.ndarray) -> bool:
-    """Unlike most pieces of rooms, and rooms that lie on a side."""
-    x, y, height = np.subtract(*_box(sample)[::-1])
-    return bool(min(x, y) > WIDER * height and max(x, y) > WIDE)
+    def is_high(self) -> bool:
+        """As high as rooms are."""
+        return bool(STOREY[0] < self._size[2] < STOREY[1])
 
+    def is_wide(self) -> bool:
+        """As wide as rooms are: unlike most pieces of rooms, and rooms that lie on a side."""
+        x, y, height = self._size
+        return bool(min(x, y) > WIDER * height and max(x, y) > WIDE)
 
-def _things_stand_below(sample: np.ndarray) -> bool:
-    """Whether there is a floor below, and much more stands on it than hangs from above: neither wall, floor nor
-    ceiling."""
-    low, high = _box(sample)
-    height = high[2] - low[2]
-    if not _is_as_high_as_rooms(sample):
-        return False
-    cubes = np.unique(np.floor((sample - low) / CUBE).astype(np.int64), axis=0)
-    _, column, filled = np.unique(cubes[:, :2], axis=0, return_inverse=True, return_counts=True)
-    column, above = column.reshape(-1), (cubes[:, 2] + 0.5) * CUBE
-    margin = 1.5 * CUBE
-    floor = np.unique(column[np.abs(above) < margin])
-    thing = (filled[column] < 0.5 * height / CUBE) & (above > CUBE) & (above < height - CUBE)
-    half = above < height / 2
-    lower, upper = thing & half, thing & ~half
-    lower, upper = _standing(cubes[lower], above[lower]), _standing(cubes[upper], height - above[upper])
-    return bool(
-        lower >= FEWEST and lower > OUTNUMBERED * upper and len(floor) * CUBE**2 > COVERED * np.prod((high - low)[:2])
-    )
+    def things_stand_below(self) -> bool:
+        """Whether there is a floor below, and much more stands on it than hangs from above: neither wall, floor nor
+        ceiling."""
+        if not self.is_high():
+            return False
+        height = self._size[2]
+        cubes = np.unique(np.floor((self._points - self._low) / CUBE).astype(np.int64), axis=0)
+        _, column, filled = np.unique(cubes[:, :2], axis=0, return_inverse=True, return_counts=True)
+        column, above = column.reshape(-1), (cubes[:, 2] + 0.5) * CUBE
+        margin = 1.5 * CUBE
+        floor = np.unique(column[np.abs(above) < margin])
+        thing = (filled[column] < 0.5 * height / CUBE) & (above > CUBE) & (above < height - CUBE)
+        half = above < height / 2
+        lower, upper = thing & half, thing & ~half
+        lower, upper = _standing(cubes[lower], above[lower]), _standing(cubes[upper], height - above[upper])
+        return bool(
+            lower >= FEWEST and lower > OUTNUMBERED * upper and len(floor) * CUBE**2 > COVERED * np.prod(self._size[:2])
+        )
 
 
 def _standing(cubes: np.ndarray, above: np.ndarray) -> int:
@@ -148,9 +155,3 @@ def _standing(cubes: np.ndarray, above: np.ndarray) -> int:
     length = np.array([max(x.stop - x.start, y.stop - y.start) for x, y, _ in ndimage.find_objects(things)])
     may_hang = (length > LONG) & (np.bincount(columns)[1:] <= THIN * length)
     return int(np.isin(thing, number[stands & ~may_hang]).sum())
-
-
-def _box(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners without the outermost 0.5 % on each side."""
-    low, high = np.percentile(sample, [0.5, 99.5], axis=0)
-    return low, high

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..errors import UserError
 from ..files import write_json
-from ..service.state import exposition, scenes_kept
+from ..service.state import exposition
 from ..wire.client import Client, RequestError
 from ..wire.protocol import DEFAULT_ADDRESS
 from .connect import ClientKey, ServerKey, connect
@@ -101,7 +101,7 @@ def tables(state: dict) -> RenderableType:
     head.add_row("Answered", counts)
     head.add_row("Waiting", f"{state['waiting']} requests, {state['uploads']} uploads")
     head.add_row("Memory", f"scans {_size(memory)} of {_size(limit)}, service {_size(state['memory']['service'])}")
-    shown, kept = len(state["scenes"]), scenes_kept(state)
+    shown, kept = len(state["scenes"]), state["scenes_kept"]
     return Group(
         head,
         _table("Workers", ("name", "state", "device", "memory", "process"), state["workers"]),

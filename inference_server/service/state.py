@@ -71,11 +71,6 @@ def state_of(service: "Service") -> dict[str, Any]:
     }
 
 
-def scenes_kept(state: dict[str, Any]) -> int:
-    """How many scenes a server has; earlier ones list them all."""
-    return state.get("scenes_kept", len(state["scenes"]))
-
-
 def exposition(state: dict[str, Any]) -> str:
     """A state in Prometheus' text format, version 0.0.4."""
     lines = []
@@ -96,7 +91,7 @@ def exposition(state: dict[str, Any]) -> str:
     gauge("clients", "Clients connected.", len(state["clients"]))
     gauge("requests_waiting", "Requests in the queue.", state["waiting"])
     gauge("uploads", "Scans on their way.", state["uploads"])
-    gauge("scenes", "Scans kept.", scenes_kept(state))
+    gauge("scenes", "Scans kept.", state["scenes_kept"])
     gauge("scene_bytes", "Memory counted for scans.", state["memory"]["scenes"])
     gauge("scene_bytes_limit", "Memory that scans may take.", state["limits"]["memory_bytes"])
     memory = [("", {"process": "service"}, state["memory"]["service"])]

@@ -183,8 +183,8 @@ class ServerInfo:
     """What a server says of itself. `ready` is False while its model is loading.
 
     instance: new for every start of a server, so that a client notices that another one answers.
-    limits: points, clicks, scenes_per_client, uploads_per_client, queue_per_client, memory_bytes; older servers tell
-    fewer.
+    limits: points, clicks, scenes_per_client, uploads_per_client, queue_per_client, memory_bytes; a server
+    may tell fewer.
     """
 
     version: str

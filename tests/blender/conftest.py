@@ -132,8 +132,13 @@ def preferences() -> "bpy.types.AddonPreferences":
 def connect(session, address: str) -> None:
     preferences().address = address
     session.connection.start()
-    deadline = time.monotonic() + 10
-    while session.connection.state.value != "connected":
+    wait_for_state(session, "connected")
+
+
+def wait_for_state(session, wanted: str, seconds: float = 10) -> None:
+    """Work the session off until its connection is in a state."""
+    deadline = time.monotonic() + seconds
+    while session.connection.state.value != wanted:
         assert time.monotonic() < deadline, session.connection.text
         session.pump()
         time.sleep(0.01)

@@ -1,7 +1,5 @@
 """What an artist can do wrong: each gets a sentence in the panel, nothing is lost, and the next click works."""
 
-import time
-
 import numpy as np
 import pytest
 from conftest import (
@@ -17,6 +15,7 @@ from conftest import (
     preferences,
     pump,
     select,
+    wait_for_state,
 )
 
 POINTS = grid_points()
@@ -109,11 +108,7 @@ def test_server_killed_between_click_and_answer(blender, session, sphere_server)
     edit_mode()
     assert click(blender) == {"FINISHED"}
     server.kill()
-    deadline = time.monotonic() + 6
-    while session.connection.state.value != "lost":
-        assert time.monotonic() < deadline
-        session.pump()
-        time.sleep(0.02)
+    wait_for_state(session, "lost", seconds=6)
     assert "Clicks wait until it is back" in session.connection.text
     assert len(session.pending.items) == 1
     server.start()
@@ -125,11 +120,7 @@ def test_wrong_protocol_version(blender, session, sphere_server):
     server = sphere_server("--version", "99")
     preferences().address = server.address
     session.connection.start()
-    deadline = time.monotonic() + 5
-    while session.connection.state.value != "incompatible":
-        assert time.monotonic() < deadline, session.connection.text
-        session.pump()
-        time.sleep(0.02)
+    wait_for_state(session, "incompatible", seconds=5)
     add_mesh(POINTS)
     edit_mode()
     assert click(blender) == {"CANCELLED"}

@@ -21,6 +21,7 @@ from conftest import (
     pump,
     select,
     server_python,
+    wait_for_state,
 )
 
 SERVER_START = 90.0
@@ -144,11 +145,7 @@ def use(session, other):
     """Connect to a server that is not this Blender's."""
     preferences().address = other.address
     session.connection.open()
-    until = time.monotonic() + 10
-    while session.connection.state.value != "connected":
-        assert time.monotonic() < until, session.connection.text
-        session.pump()
-        time.sleep(0.01)
+    wait_for_state(session, "connected")
 
 
 def test_a_server_of_another_blender_that_goes_is_replaced_and_the_click_arrives(

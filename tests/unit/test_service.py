@@ -734,7 +734,14 @@ class TestFigures:
 
     def test_labels_may_hold_anything(self):
         state = {"version": "1", "model": 'a "b" \\ c\nd', "device": "", "engine": "e", "uptime": 1, "ready": True}
-        state |= {"clients": [], "waiting": 0, "uploads": 0, "scenes": [], "memory": {"scenes": 0, "service": 1}}
+        state |= {
+            "clients": [],
+            "waiting": 0,
+            "uploads": 0,
+            "scenes": [],
+            "scenes_kept": 0,
+            "memory": {"scenes": 0, "service": 1},
+        }
         state |= {"limits": {"memory_bytes": 1}, "workers": [], "workers_replaced": 0, "counts": {}, "seconds": {}}
         info = next(name for name in samples(exposition(state)) if name.startswith("scanpick_info"))
         assert r'model="a \"b\" \\ c\nd"' in info
