@@ -12,6 +12,7 @@ from pathlib import Path
 
 import bpy
 
+from ..labels.objects import labels_of_objects
 from ..scan.colors import read_colors
 from ..scan.geometry import Geometry
 from ..scan.textures import images_of
@@ -142,7 +143,8 @@ def export_steps(
     ending, write = FORMATS[format]
     folder = Path(folder)
     geometry = Geometry(obj)
-    parts = parts_of(geometry, rest)
+    labels = yield from labels_of_objects(geometry)
+    parts = parts_of(geometry, labels, rest)
     if not parts:
         raise ExportError("There is no object to export: click one out first.")
     taken = set() if taken is None else taken
@@ -153,7 +155,7 @@ def export_steps(
     try:
         with scratch_in(folder) as scratch:
             done = 0
-            for made in separate(geometry, parts, collection, BOTTOM if at_origin else KEEP):
+            for made in separate(geometry, labels, parts, collection, BOTTOM if at_origin else KEEP):
                 if made is None:
                     yield None
                     continue

@@ -10,11 +10,10 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
-from ..labels.objects import labels_of_objects
+from ..labels.labels import Labels
 from ..scan import masks
 from ..scan.files import offset_of, set_offset
 from ..scan.geometry import Geometry, coordinates
-from ..session import journal
 from .parts import Source, build
 
 KEEP, BOTTOM = "KEEP", "BOTTOM"
@@ -28,24 +27,24 @@ class Part:
     name: str
 
 
-def parts_of(geometry: Geometry, rest: bool) -> list[Part]:
+def parts_of(geometry: Geometry, labels: Labels, rest: bool) -> list[Part]:
     """All objects in list order, and the rest where it is asked for."""
-    parts = [Part(o.number, o.name) for o in journal.state(geometry).objects]
+    parts = [Part(number, name) for number, name in labels.names.items()]
     return [*parts, Part(masks.NONE, f"{geometry.obj.name} rest")] if rest else parts
 
 
 def separate(
-    geometry: Geometry, parts: list[Part], collection: bpy.types.Collection, origin: str
+    geometry: Geometry, labels: Labels, parts: list[Part], collection: bpy.types.Collection, origin: str
 ) -> Iterator[tuple[Part, bpy.types.Object | None] | None]:
     """Make the parts one by one, linked to `collection`; yields each part with its object, None in place of an empty
-    one, and before the first some None while the groups are read.
+    one, and before the first some None while the scan is read.
 
     A face goes with most of its corners. The source is left as it is; call it in Object Mode.
 
     Args:
+        labels: of the objects (`labels_of_objects`).
         origin: KEEP leaves every origin where the scan's is, BOTTOM puts it under the middle of each part.
     """
-    labels = yield from labels_of_objects(geometry)
     source = Source(geometry.data)
     topology = source.topology
     yield None

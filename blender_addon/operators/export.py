@@ -7,6 +7,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..export import files, separate
+from ..labels.objects import labels_of_objects
 from ..scan.geometry import Geometry
 from .common import poll_objects, scan_object
 from .steps import InSteps
@@ -41,13 +42,14 @@ class SCANPICK_OT_separate(_WithObjects, bpy.types.Operator):
     def steps(self, context: bpy.types.Context) -> Iterator[float | None]:
         obj = scan_object(context)
         geometry = Geometry(obj)
-        parts = separate.parts_of(geometry, self.rest)
+        labels = yield from labels_of_objects(geometry)
+        parts = separate.parts_of(geometry, labels, self.rest)
         collection = separate.new_collection(context.scene, f"{obj.name} objects")
         self._made = 0
         complete = False
         try:
             done = 0
-            for made in separate.separate(geometry, parts, collection, self.origin):
+            for made in separate.separate(geometry, labels, parts, collection, self.origin):
                 if made is not None:
                     done += 1
                     self._made += made[1] is not None

@@ -193,9 +193,7 @@ class SCANPICK_OT_next_object(bpy.types.Operator):
         if study.task_of(geometry.data) is not None:  # not in `poll`: a key whose `poll` fails says nothing
             return fail(self, geometry.data, f"{STUDIED}.")
         known = upcoming(geometry).get(current(geometry))
-        if self.accept and session.pending.of_object(uid, known.number):
-            return fail(self, geometry.data, "A mask is still on its way: wait for it, or take the click back.")
-        if self.accept and not known.locked:
+        if self.accept and not known.locked and not session.pending.accept(uid, known.number):
             edits.change(geometry, known.number, {"locked": True})
         session.pending.leave(uid)
         object_list.choose_none(geometry)

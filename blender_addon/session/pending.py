@@ -77,6 +77,13 @@ class PendingList:
         for pending in self.of_data(data_uid):
             pending.left = True
 
+    def accept(self, data_uid: int, number: int) -> bool:
+        """Have an object locked as soon as its newest mask is here. False where none is on its way."""
+        presses = self.of_object(data_uid, number)
+        if presses:
+            presses[-1].changes = [*presses[-1].changes, ("set", number, {"locked": True})]
+        return bool(presses)
+
     def by_request(self, request: int) -> Pending | None:
         return next((p for p in self.items if p.request == request), None)
 

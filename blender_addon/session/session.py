@@ -5,7 +5,7 @@
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import bpy
@@ -56,14 +56,12 @@ class _Known:
     key: str | None = None  # the client's key of the scene, once it was given to it
 
 
-@dataclass
 class _Job:
-    """An answer on its way into the scan, in steps."""
+    """Work on a scan in steps, which `begin` gives: an answer on its way into it, or, where `pending` is None, what was
+    done to it by hand on its way into the list."""
 
-    pending: Pending
-    event: MaskReady
-    steps: Iterator[None]
-    tries: int = 0
+    def __init__(self, begin: Callable[[], Iterator[None]], pending: Pending | None = None):
+        self.begin, self.pending, self.steps, self.tries = begin, pending, begin(), 0
 
 
 @dataclass
@@ -245,7 +243,7 @@ class Session:
         pending = self.pending.by_request(event.request)
         if pending is not None:
             pending.progress = Progress.ARRIVED
-            self._jobs.append(_Job(pending, event, self._apply(pending, event)))
+            self._jobs.append(_Job(lambda: self._apply(pending, event), pending))
 
     def _failed(self, event: RequestFailed) -> None:
         pending = self.pending.by_request(event.request)
@@ -300,18 +298,19 @@ class Session:
         while self._jobs and not self.held and time.perf_counter() < until:
             job = self._jobs[0]
             try:
-                if job.pending not in self.pending.items:
+                if job.pending is not None and job.pending not in self.pending.items:
                     raise StopIteration
                 next(job.steps)
             except StopIteration:
                 self._jobs.pop(0)
             except ApplicationError as error:
                 self._jobs.pop(0)
-                self._drop(job.pending, str(error))
+                if job.pending is not None:
+                    self._drop(job.pending, str(error))
             except ReferenceError as error:
                 # undo, or another mode, took away what was being read: it is read afresh
                 job.tries += 1
-                job.steps = self._apply(job.pending, job.event)
+                job.steps = job.begin()
                 if job.tries > MOST_TRIES:
                     self._jobs.pop(0)
                     self._give_up(job.pending, error)
@@ -319,9 +318,10 @@ class Session:
                 self._jobs.pop(0)
                 self._give_up(job.pending, error)
 
-    def _give_up(self, pending: Pending, error: Exception) -> None:
+    def _give_up(self, pending: Pending | None, error: Exception) -> None:
         traceback.print_exception(error)
-        self._drop(pending, f"The mask could not be put into the scan ({error}): click again.")
+        if pending is not None:
+            self._drop(pending, f"The mask could not be put into the scan ({error}): click again.")
 
     def _drop(self, pending: Pending, sentence: str) -> None:
         for gone in self.pending.of_object(pending.data_uid, pending.number):
@@ -356,8 +356,8 @@ class Session:
             noticed = Noticed()
             geometry = application.geometry_of(pending.object_uid, pending.data_uid)
             self.unpredicted[pending.data_uid, journal.revision(geometry)] = pending.number
-        known = self._previewed(geometry, pending)
-        if known.locked:
+        known, before = self._previewed(geometry, pending), journal.state(geometry).get(pending.number)
+        if before is not None and before.locked:
             raise ApplicationError(f"“{known.name}” was locked meanwhile, so nothing was changed: unlock it to click.")
         mask = application.decided(on_vertices, known.threshold)
         if neighbours is not None:
@@ -396,8 +396,27 @@ class Session:
     def _look_at_touched(self) -> None:
         for uid in watch.take_touched():
             obj = next((o for o in bpy.data.objects if o.type in SCAN_TYPES and o.data.session_uid == uid), None)
-            if obj is not None:
-                self.look_at(Geometry(obj))
+            if obj is None:
+                continue
+            geometry = Geometry(obj)
+            self.look_at(geometry)
+            if obj.mode != "OBJECT" or geometry.editing or not obj.data.is_editable:
+                continue
+            if object_list.mask_missing(geometry):
+                uids = obj.session_uid, uid
+                self._jobs.append(_Job(lambda uids=uids: self._settled(*uids)))
+            elif obj.data.scanpick.objects and journal.last_count(geometry) != geometry.count:
+                object_list.refresh(geometry)
+
+    def _settled(self, object_uid: int, data_uid: int) -> Iterator[None]:
+        """`settle` in steps; given up where something else was done to the scan in between."""
+        geometry = application.geometry_of(object_uid, data_uid)
+        before = watch.version(data_uid), journal.revision(geometry)
+        noticed = yield from self.noticing(geometry)
+        geometry = application.geometry_of(object_uid, data_uid)
+        if (watch.version(data_uid), journal.revision(geometry)) == before:
+            application.write_noticed(geometry, noticed)
+            self.groups_read[data_uid] = before[0]
 
     def settle(self, geometry: Geometry) -> None:
         """Read and write down what the artist did to the masks by hand, before objects as a whole are changed."""

@@ -160,7 +160,7 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
         if connection.trouble and (waiting or notice is None):
             draw_sentence(layout, context, connection.trouble, NOTICE_ICONS["ERROR"])
             layout.operator(connection.remedy, icon="MODIFIER")
-        elif connection.process.installing:
+        elif connection.process.installing or (waiting and connection.state is ConnectionState.LOST):
             draw_sentence(layout, context, connection.text, NOTICE_ICONS["INFO"])
         if notice is not None and not (waiting and notice.level == "INFO"):
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
@@ -172,6 +172,8 @@ class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
     @staticmethod
     def _waiting_text(waiting: list) -> str:
         client = session.connection.client
+        if session.connection.state is ConnectionState.LOST:
+            return "1 click waits for the server" if len(waiting) == 1 else f"{len(waiting)} clicks wait for the server"
         if client is not None and session.connection.state is ConnectionState.CONNECTED:
             share = client.upload_progress(waiting[0].scene)
             if share < 1:

@@ -199,6 +199,45 @@ def test_a_group_renamed_and_edited_by_hand(scan, session):
     assert group("chair") == (before | {0, 1} | ball(POINTS, FAR, VOXEL)) - {MIDDLE + 1}
 
 
+def test_a_renamed_group_is_in_the_list_and_in_files_before_the_next_click(scan, session, tmp_path):
+    click(scan, session, MIDDLE)
+    obj = scan.data.objects["scan"]
+    obj.vertex_groups["Object 1"].name = "chair"
+    scan.ops.scanpick.export_objects(directory=str(tmp_path), format="PLY")
+    assert [path.name for path in tmp_path.iterdir()] == ["chair.ply"]
+    scan.context.view_layer.update()
+    pump(session)
+    assert [(o.name, o.vertices) for o in listed(scan).objects] == [("chair", len(group("chair")))]
+    scan.ops.ed.undo_push(message="Rename")
+    scan.ops.ed.undo()
+    pump(session)
+    assert [o.name for o in listed(scan).objects] == ["Object 1"] and MIDDLE in group("Object 1")
+    scan.ops.ed.redo()
+    pump(session)
+    assert [o.name for o in listed(scan).objects] == ["chair"] and MIDDLE in group("chair")
+
+
+def test_a_deleted_group_leaves_an_empty_row_in_the_list(scan, session):
+    click(scan, session, MIDDLE)
+    scan.ops.object.vertex_group_remove()
+    scan.context.view_layer.update()
+    pump(session)
+    assert [(o.name, o.clicks, o.vertices) for o in listed(scan).objects] == [("Object 1", 1, 0)]
+    assert (instance() == -1).all()
+
+
+def test_the_list_counts_what_an_applied_modifier_left(scan, session):
+    click(scan, session, MIDDLE)
+    obj = scan.data.objects["scan"]
+    obj.modifiers.new("Mask", "MASK").vertex_group = "Object 1"
+    scan.ops.object.modifier_apply(modifier="Mask")
+    scan.context.view_layer.update()
+    left = len(obj.data.vertices)
+    assert 0 < left < len(POINTS)
+    pump(session)
+    assert [o.vertices for o in listed(scan).objects] == [left]
+
+
 def test_a_group_deleted_by_hand_comes_back_with_the_next_click(scan, session):
     click(scan, session, MIDDLE)
     before = group("Object 1")

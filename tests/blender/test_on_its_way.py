@@ -110,8 +110,6 @@ def test_a_file_in_which_two_objects_have_one_number_opens_and_goes_on(slow, ses
 
 def test_the_next_object_is_begun_before_the_mask_is_here(slow, session):
     press(slow, LEFT)
-    assert slow.ops.scanpick.next_object(accept=True) == {"CANCELLED"}
-    assert "still on its way" in notice(slow, session)
     press(slow, LEFT + 2)
     assert slow.ops.scanpick.next_object(accept=False) == {"FINISHED"}
     assert not slow.ops.scanpick.next_object.poll()
@@ -123,6 +121,40 @@ def test_the_next_object_is_begun_before_the_mask_is_here(slow, session):
     slow.ops.scanpick.next_object(accept=True)
     click(slow, session, MIDDLE)
     assert [clicks for _, clicks, _ in rows(slow)] == [2, 1, 1]
+
+
+def test_an_object_is_accepted_before_its_mask_is_here(slow, session):
+    press(slow, LEFT)
+    press(slow, LEFT + 2)
+    assert slow.ops.scanpick.next_object(accept=True) == {"FINISHED"}
+    press(slow, LEFT + 4)
+    pump(session)
+    assert [clicks for _, clicks, _ in rows(slow)] == [2, 1]
+    assert [item.locked for item in listed(slow).objects] == [True, False]
+    accepted = ball(POINTS, LEFT, VOXEL) | ball(POINTS, LEFT + 2, VOXEL)
+    assert group("Object 1") == accepted
+    assert group("Object 2") == ball(POINTS, LEFT + 4, VOXEL) - accepted
+    assert listed(slow).active_item().name == "Object 2"
+
+
+def test_an_object_of_the_list_is_accepted_while_a_mask_of_it_is_on_its_way(slow, session):
+    click(slow, session, LEFT)
+    press(slow, LEFT + 2)
+    slow.ops.scanpick.next_object(accept=True)
+    listed(slow).active = 0
+    assert slow.ops.scanpick.click(vertex=MIDDLE) == {"CANCELLED"} and "is locked" in notice(slow, session)
+    pump(session)
+    assert [(item.clicks, item.locked) for item in listed(slow).objects] == [(2, True)]
+    slow.ops.ed.undo()
+    assert [(item.clicks, item.locked) for item in listed(slow).objects] == [(1, False)]
+
+
+def test_a_click_that_is_given_up_takes_its_acceptance_with_it(slow, session):
+    click(slow, session, LEFT)
+    press(slow, LEFT + 2)
+    slow.ops.scanpick.next_object(accept=True)
+    slow.ops.scanpick.cancel_pending()
+    assert [(item.clicks, item.locked) for item in listed(slow).objects] == [(1, False)]
 
 
 def test_an_object_that_was_left_is_not_chosen_when_its_mask_comes(slow, session):
