@@ -53,7 +53,7 @@ def identify(settings: Settings) -> Settings:
 
         for path in files:
             read_importance(path)  # one that is missing is told before any scan is read
-        files += map(importance_file, files)
+        files += [importance_file(path) for path in files]
     device = choose_device(settings.device)
     numbers = str(choose_dtype(device, "auto")).removeprefix("torch.") if settings.engine == "torch" else "float32"
     return replace(settings, weights_sha256=sha256_of(*files), device=str(device), numbers=numbers)

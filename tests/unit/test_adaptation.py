@@ -1,5 +1,7 @@
 """Online adaptation: what it learns from, what it leaves alone, and the importance that it is held back by."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -248,6 +250,19 @@ class TestPredictor:
         assert {value.dtype for value in learnt.values()} == {torch.float32}
         moved = learnt["final.kernel"] - predictor.model.final.kernel.float()
         assert 0 < float(moved.abs().max()) <= 1.1 * AdaptationConfig().learning_rate * AdaptationConfig().steps
+
+    def test_an_evaluation_with_it_differs_from_the_second_click_on(self, room, tmp_path):
+        positions, colors, voxel_size = room
+        apart = (np.arange(len(positions)) >= 4000) | (positions[:, 1] < 0.4)  # which takes a second positive click
+        write_ply(tmp_path / "room.ply", Scan(positions, colors, apart.astype(np.int32) - 1))
+        told = {}
+        for options in ([], ["--adapt"]):
+            out = tmp_path / f"results{len(told)}"
+            command = ["evaluate", str(tmp_path / "room.ply"), "--clicks", "4", "--jobs", "1"]
+            done = CliRunner().invoke(app, [*command, "--voxel-size", str(voxel_size), "--out", str(out), *options])
+            assert done.exit_code == 0, done.output
+            told[bool(options)] = json.loads((out / "objects.jsonl").read_text())["confidences"]
+        assert told[True][0] == told[False][0] and told[True][1:] != told[False][1:]
 
     def test_the_papers_values_are_there_by_name(self):
         assert ADAPTATIONS["paper"].learning_rate == 5e-5 and ADAPTATIONS["paper"].lam == 0.1
