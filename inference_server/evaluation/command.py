@@ -99,6 +99,10 @@ def command(
     if json_file:
         check_writable(json_file)
     if replay:
+        told = {"--crop": crop, "--cube-override": cube_override, "--other-clicks": other_clicks, "--classes": classes,
+                "--every": every > 1}  # fmt: skip
+        if unused := [option for option, value in told.items() if value]:
+            raise UserError(f"--replay takes the objects and clicks of its sessions: leave out {', '.join(unused)}.")
         _replay(replay, paths or [], settings, voxel_size, out, json_file, console)
         return
     if not paths:

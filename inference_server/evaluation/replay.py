@@ -1,6 +1,6 @@
 """A recorded user study beside the simulator: the same objects, the human's clicks and the simulated ones.
 
-A session is what the add-on's study mode writes (docs/evaluation.md, "Study sessions"). The masks are
+A session is what the add-on's study mode writes (docs/evaluation.md, "A person's clicks"). The masks are
 computed again from the recorded clicks, so the figures belong to the weights of this run, for both sides
 alike.
 """

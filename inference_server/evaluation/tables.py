@@ -36,7 +36,7 @@ def _group_table(summary: dict) -> Table:
     )
     table.add_column("")
     for name, values in groups.items():
-        table.add_column(f"{name}\n{values['objects']} objects", justify="right")
+        table.add_column(f"{name}\n{values['objects']} objects", justify="right", overflow="fold")
     for name in NOC:
         table.add_row(name, *(_with_interval(values, name, 1, 2) for values in groups.values()))
     for name in _ious(groups["all"], COUNTS):

@@ -66,8 +66,10 @@ def read_weights(path: Path, semantic: bool = False) -> tuple[dict[str, Tensor],
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise whatever their reader stumbles over
-        reason = str(error).split("\n")[0]
-        raise UserError(f"The checkpoint {path} cannot be read safely as plain weights ({reason}).") from error
+        raise UserError(
+            f"The checkpoint {path} cannot be read safely as plain weights: it is damaged, cut short, or no file of "
+            f"weights ({type(error).__name__})."
+        ) from error
     if isinstance(content, dict) and {"group", "average", "optimizer"} <= content.keys():
         raise UserError(
             f"{path} is for its run to go on from, not to be used: give the file weights.safetensors beside it."
@@ -104,6 +106,11 @@ def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         if state[key].shape != value.shape:
             shapes = f"{tuple(state[key].shape)} instead of {tuple(value.shape)}"
             raise UserError(f"The weights {path} are of another network: '{key}' is {shapes}.")
+        if not state[key].isfinite().all():
+            raise UserError(
+                f"The weights {path} are of no use: '{key}' holds numbers that are not finite. Take an earlier "
+                "checkpoint, or copy the file again."
+            )
     unknown = sorted(set(state) - set(expected))
     if unknown:
         raise UserError(f"The weights {path} are of another network: '{unknown[0]}' is not part of it.")
@@ -129,4 +136,12 @@ def _config(text: str, path: Path) -> ModelConfig:
     known = {field.name for field in fields(ModelConfig)}
     if not isinstance(content, dict) or not set(content) <= known:
         raise UserError(f"The weights file {path} was written by a newer Scanpick; update this one.")
-    return ModelConfig(**content)
+    for field in fields(ModelConfig):
+        wanted = float | int if field.type is float else field.type
+        if not isinstance(content.get(field.name, field.default), wanted):
+            wrong = f"{field.name} is {content[field.name]!r}"
+            raise UserError(f"The weights file {path} is damaged: of its network it says that {wrong}.")
+    config = ModelConfig(**content)
+    if not 0 < config.voxel_size < float("inf"):
+        raise UserError(f"The weights file {path} is damaged: its network is for voxels of {config.voxel_size} m.")
+    return config

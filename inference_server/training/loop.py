@@ -26,6 +26,7 @@ from .processes import Place
 from .workers import ClickWorkers, finished
 
 CHECKPOINT_SECONDS = 90
+"""How old a checkpoint gets, unless two lanes take longer."""
 
 
 class Lane:
@@ -127,10 +128,11 @@ class Trainer:
             while self.group < config.groups:
                 figures = self._train_lanes(workers, report)
                 now = time.monotonic()
-                self.seconds += now - started
-                started = now
+                took, started = now - started, now
+                self.seconds += took
                 report(self.step, figures)
-                if self.place.leads and (now - saved > CHECKPOINT_SECONDS or self.group >= config.groups):
+                due = now - saved + took > CHECKPOINT_SECONDS  # before the next ones are done
+                if self.place.leads and (due or self.group >= config.groups):
                     self.save()
                     saved = time.monotonic()
 
@@ -214,8 +216,8 @@ class Trainer:
             content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # damaged pickles raise whatever their reader stumbles over
             raise UserError(
-                f"The checkpoint {self.checkpoint} is damaged or cut short ({_reason(error)}): delete it to start "
-                "anew, or train into another folder."
+                f"The checkpoint {self.checkpoint} is damaged or cut short ({type(error).__name__}): delete it to "
+                "start anew, or train into another folder."
             ) from error
         try:
             config, origin = content["config"], content["origin"]

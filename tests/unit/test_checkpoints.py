@@ -86,6 +86,24 @@ def test_a_configuration_from_the_future_is_a_sentence(tmp_path):
         load_model(tmp_path / "new.safetensors")
 
 
+@pytest.mark.parametrize(
+    "told", [{"inputs": 5}, {"name": None}, {"voxel_size": "x"}, {"voxel_size": -0.05}, {"voxel_size": float("nan")}]
+)
+def test_a_configuration_of_other_kinds_is_a_sentence(tmp_path, told):
+    metadata = {"config": json.dumps({**SMALL.to_dict(), **told})}
+    save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", metadata=metadata)
+    with pytest.raises(UserError, match="is damaged: "):
+        load_model(tmp_path / "odd.safetensors")
+
+
+def test_weights_that_are_no_numbers_are_a_sentence(tmp_path):
+    state = build_model(SMALL).state_dict()
+    state["final.bias"] = torch.full_like(state["final.bias"], float("nan"))
+    save_weights(tmp_path / "nan.safetensors", state, SMALL)
+    with pytest.raises(UserError, match="'final.bias' holds numbers that are not finite"):
+        load_model(tmp_path / "nan.safetensors")
+
+
 class Malicious:
     def __reduce__(self):
         return os.system, ("echo pwned > pwned.txt",)

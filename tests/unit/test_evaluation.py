@@ -605,6 +605,12 @@ def test_a_session_is_replayed_beside_the_simulator(scan_file, tmp_path):
     assert "human @5" in printed
 
 
+def test_a_replay_refuses_what_it_does_not_take(scan_file, tmp_path):
+    session = write_session(tmp_path / "anna.json", scan_file, 5603, (4000, True))
+    with pytest.raises(UserError, match="leave out --crop, --every"):
+        evaluate("--replay", session, "--crop", 5, "--every", 2)
+
+
 def test_a_replay_works_with_the_voxel_size_of_the_session(scan_file, tmp_path):
     def replayed(*options, **recorded):
         session = write_session(tmp_path / "anna.json", scan_file, 5603, (4000, True), **recorded)

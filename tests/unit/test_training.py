@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from inference_server.models.checkpoints import DEFAULT_WEIGHTS, read_weights
 from inference_server.models.inputs import channel_slices, hide_colour, input_width
 from inference_server.models.registry import ModelConfig, build_model
 from inference_server.sparse.kernel_maps import neighbour_table
-from inference_server.training import clicks
+from inference_server.training import clicks, loop
 from inference_server.training.augment import repaint
 from inference_server.training.clicked_group import ClickedGroup
 from inference_server.training.command import _append
@@ -448,6 +449,23 @@ def test_two_processes_share_a_run(scans, tmp_path):
     assert all(value.isfinite().all() for value in state.values())
     with pytest.raises(UserError, match="multiple of their number"):
         Trainer(config(scans), tmp_path / "odd", "cpu", place=Place(world=2))
+
+
+@pytest.mark.parametrize("seconds", [7, 40, 80])
+def test_a_checkpoint_gets_no_older_than_is_said_where_steps_are_slow(scans, tmp_path, monkeypatch, seconds):
+    trainer = Trainer(config(scans, steps=160), tmp_path, "cpu")
+    clock, saves = [0.0], [0.0]
+
+    def train_lanes(*_):
+        clock[0] += seconds
+        trainer.group += 2
+        return {}
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(trainer, "_train_lanes", train_lanes)
+    monkeypatch.setattr(trainer, "save", lambda: saves.append(clock[0]))
+    trainer.run(lambda *_: None)
+    assert len(saves) > 2 and np.diff(saves).max() <= loop.CHECKPOINT_SECONDS
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_logged_once(scans, tmp_path):
