@@ -66,7 +66,8 @@ class GraphCut(Baseline):
     segmentation of point clouds" (2009).
 
     Without seeds of the background everything would be object; so a prior leans to the object near positive
-    seeds, to the background beyond RADIUS_IN_VOXELS, and to whatever seed is nearer where there are both.
+    seeds, to the background beyond RADIUS_IN_VOXELS, or as far as positive seeds lie apart, and to whatever seed is
+    nearer where there are both.
     """
 
     RADIUS_IN_VOXELS = 8
@@ -80,7 +81,8 @@ class GraphCut(Baseline):
             return np.zeros(size, bool)
         cost = np.exp(-((graph.color_steps / self.COLOR_SCALE) ** 2) - graph.bends / self.BEND_SCALE)
         near = _distance(graph, positive)
-        away = near / (self.RADIUS_IN_VOXELS * graph.voxel_size)
+        apart = float(np.ptp(graph.centroids[positive], axis=0).max())
+        away = near / max(self.RADIUS_IN_VOXELS * graph.voxel_size, apart)
         if len(negative):
             away = np.maximum(away, 2 * near / (near + _distance(graph, negative) + 1e-9))
         leaning = self.PRIOR * (1 - np.minimum(away, 2))
