@@ -67,6 +67,7 @@ def command(
         bool,
         typer.Option("--other-clicks", help="Positive clicks on a scene's earlier objects near by count as negatives."),
     ] = False,
+    colourless: Annotated[bool, typer.Option("--no-colours", help="As if the scans had no colours.")] = False,
     classes: Annotated[Path | None, typer.Option(help="Seen classes: one a line, or JSON.")] = None,
     ap: Annotated[str, typer.Option(help="Ranking for AP: " + " | ".join(RANKINGS))] = "probability",
     replay: Annotated[
@@ -91,8 +92,8 @@ def command(
     settings = identify(
         Settings(
             method=method, weights=weights, clicks=clicks, voxel_size=voxel_size or DEFAULT_VOXEL_SIZE, every=every,
-            min_points=min_points, crop=crop, cube_override=cube_override, other_clicks=other_clicks, adapt=adapt,
-            adaptation=adaptation, engine=engine, device=device,
+            min_points=min_points, crop=crop, cube_override=cube_override, other_clicks=other_clicks,
+            colourless=colourless, adapt=adapt, adaptation=adaptation, engine=engine, device=device,
         )
     )  # fmt: skip
     console = Console()
@@ -100,7 +101,7 @@ def command(
         check_writable(json_file)
     if replay:
         told = {"--crop": crop, "--cube-override": cube_override, "--other-clicks": other_clicks, "--classes": classes,
-                "--every": every > 1}  # fmt: skip
+                "--no-colours": colourless, "--every": every > 1}  # fmt: skip
         if unused := [option for option, value in told.items() if value]:
             raise UserError(f"--replay takes the objects and clicks of its sessions: leave out {', '.join(unused)}.")
         _replay(replay, paths or [], settings, voxel_size, out, json_file, console)

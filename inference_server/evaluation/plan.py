@@ -1,10 +1,11 @@
 """Which objects of which scenes are to be clicked, and how the work is dealt out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from inference_server.data.scans import Scan
 from inference_server.errors import UserError
 
 from .classes import ClassList
@@ -51,6 +52,12 @@ class Plan:
         }
 
 
+def load(source: SceneSource, settings: Settings) -> Scan:
+    """A scene as the method is to see it. Raises UserError."""
+    scan = source.load()
+    return replace(scan, colors=None) if settings.colourless else scan
+
+
 def make_plan(
     sources: Iterable[SceneSource], settings: Settings, classes: ClassList, needs_colour: bool = False
 ) -> Plan:
@@ -59,7 +66,7 @@ def make_plan(
     plan = Plan([])
     for source in sources:
         try:
-            scan = source.load()
+            scan = load(source, settings)
             everything = choose_objects(scan, min_points=1)
             if needs_colour and scan.colors is None:
                 raise UserError(f"{source.name} has no colours, which the weights '{settings.weights}' need.")

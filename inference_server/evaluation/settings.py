@@ -29,6 +29,7 @@ class Settings:
     crop: float | None = None
     cube_override: bool = False
     other_clicks: bool = False
+    colourless: bool = False
     adapt: bool = False
     adaptation: str = "ours"
     engine: str = "torch"
@@ -47,6 +48,8 @@ class Settings:
         parts.append(self.extent())
         if self.cube_override:
             parts.append("click cubes overridden")
+        if self.colourless:
+            parts.append("without the scans' colours")
         if self.other_clicks:
             parts.append("clicks on earlier objects near by as negatives")
         parts.append(f"{self.clicks} clicks on the deepest error")

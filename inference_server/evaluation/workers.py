@@ -12,7 +12,7 @@ from inference_server.parent import worker_pool
 
 from .methods import make_method
 from .objects import Method, ObjectResult, SceneTrial, given_until_done
-from .plan import Task
+from .plan import Task, load
 from .settings import Settings
 from .store import save_mask
 
@@ -66,7 +66,7 @@ def run_tasks(tasks: list[Task], settings: Settings, folder: Path | None, jobs: 
 
 def run_task(task: Task, method: Method, settings: Settings, folder: Path | None) -> Iterator[ObjectResult]:
     """Results of one task, with the scene loaded and prepared once."""
-    scan = task.source.load()
+    scan = load(task.source, settings)
     trial = SceneTrial(method, scan, settings.voxel_size, settings.crop, settings.cube_override)
     others = []
     for identity, class_name in task.objects:

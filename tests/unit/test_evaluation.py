@@ -440,6 +440,19 @@ def test_scans_without_the_colours_that_weights_need_are_named_before_the_first_
         evaluate(folder / "plain.ply", *network)
     write_ply(folder / "room.ply", scan)
     assert "Left out: plain has no colours" in evaluate(folder, *network)
+    with pytest.raises(UserError, match="has no colours, which"):
+        evaluate(folder, *network, "--no-colours")
+
+
+def test_scans_are_tried_as_if_they_had_no_colours(scan_file, tmp_path):
+    bare = replace(read_scan(scan_file), colors=None)
+    write_ply(tmp_path / "bare.ply", bare)
+    told = []
+    for path, *options in ((tmp_path / "bare.ply",), (scan_file, "--no-colours")):
+        printed = evaluate(path, *options, "--clicks", 2, "--every", 3, "--method", "network", "--json", tmp_path / "s")
+        told.append(json.loads((tmp_path / "s").read_text())["groups"])
+        assert ("without the scans' colours" in printed) == bool(options)
+    assert told[0] == told[1]
 
 
 def test_names_with_brackets_are_told_as_they_are(scan_file, tmp_path):
