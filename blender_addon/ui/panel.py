@@ -5,7 +5,7 @@ import textwrap
 import bpy
 
 from ..operators.common import NO_SCAN, scan_object, trouble
-from ..scan.geometry import SCAN_TYPES
+from ..scan.geometry import SCAN_TYPES, Geometry
 from ..session.session import session
 from ..wire.client import ConnectionState
 
@@ -16,6 +16,8 @@ STATE_ICONS = {
     ConnectionState.LOST: "ERROR",
     ConnectionState.INCOMPATIBLE: "ERROR",
 }
+FEW = 1000
+"""Vertices of what is hardly a scan, as Blender's default cube."""
 NOTICE_ICONS = {"INFO": "INFO", "WARNING": "ERROR", "ERROR": "CANCEL"}
 
 
@@ -104,6 +106,8 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
                 "it becomes an object.",
                 "INFO",
             )  # fmt: skip
+            if Geometry(obj).count < FEW:
+                self._draw_openers(layout)
         row = layout.row()
         row.template_list("SCANPICK_UL_objects", "", scan, "objects", scan, "active", rows=4)
         column = row.column(align=True)
@@ -126,13 +130,18 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
         else:
             text = "Open a scan to click objects out of it. PLY, OBJ and glTF are in File > Import."
             draw_sentence(layout, context, text, "INFO")
+        self._draw_openers(layout)
+        notice = session.notice_of(NO_SCAN)
+        if notice is not None:
+            draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
+
+
+    @staticmethod
+    def _draw_openers(layout: bpy.types.UILayout) -> None:
         column = layout.column(align=True)
         column.scale_y = 1.2
         column.operator("scanpick.open_sample", icon="HOME")
         column.operator("scanpick.import_scan", text="Import LAS, E57, PCD, XYZ…", icon="IMPORT")
-        notice = session.notice_of(NO_SCAN)
-        if notice is not None:
-            draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
 
 
 class SCANPICK_PT_click(ScanTab, bpy.types.Panel):
