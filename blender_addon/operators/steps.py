@@ -11,7 +11,6 @@ from ..scan.scan import ScanError
 from ..server.conversion import ConversionError, wait
 from ..session.application import ApplicationError
 from ..session.session import session
-from ..tool import click_tool
 from .common import NO_SCAN, fail, scan_object
 
 TROUBLES = (ApplicationError, ConversionError, ExportError, LabelError, ScanError, ScanFileError)
@@ -93,4 +92,3 @@ class InSteps:
         context.window_manager.event_timer_remove(self._timer)
         context.window_manager.progress_end()
         context.workspace.status_text_set(None)
-        click_tool.status_was_used(context.workspace)

@@ -1,6 +1,10 @@
-"""The tool in the viewport's toolbar, and when the status bar tells its keys."""
+"""The tool in the viewport's toolbar, and its keys in the status bar while it is active."""
+
+from types import SimpleNamespace
+from typing import Any
 
 import bpy
+from bl_ui.space_statusbar import STATUSBAR_HT_header
 
 from ..scan.geometry import SCAN_TYPES
 from ..session.session import redraw
@@ -9,7 +13,7 @@ from . import hover, keys
 IDNAME = "scanpick.click_tool"
 
 _keymap_items: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
-_told: set[str] = set()
+_draw_before = STATUSBAR_HT_header.draw
 
 
 class SCANPICK_TOOL_click(bpy.types.WorkSpaceTool):
@@ -43,26 +47,55 @@ def is_active(context: bpy.types.Context, workspace: bpy.types.WorkSpace) -> boo
     return tool is not None and tool.idname == IDNAME and context.mode == "OBJECT"
 
 
-def status_was_used(workspace: bpy.types.WorkSpace) -> None:
-    """Something else has written into the status bar and is done: the keys are told again."""
-    _told.discard(workspace.name)
+class _KeysLayout:
+    """The status bar's layout, with the tool's keys where Blender tells its own."""
+
+    def __init__(self, layout: bpy.types.UILayout):
+        self._layout = layout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layout, name)
+
+    def template_input_status(self) -> None:
+        keys.draw_status(self._layout)
+
+
+def _draw_status(header: bpy.types.Header, context: bpy.types.Context) -> None:
+    """Blender has one status bar for all workspaces and modes, and a running operator tells its own keys there."""
+    window = context.window
+    if not window.modal_operators and is_active(context, window.workspace):
+        header = SimpleNamespace(layout=_KeysLayout(header.layout))
+    # Blender keeps its own under this name while another is set
+    getattr(STATUSBAR_HT_header, "_draw_orig", _draw_before)(header, context)
 
 
 def update_status() -> None:
-    """Tell the keys in the status bar of every workspace where the tool is active; called from the timer."""
-    for window in bpy.context.window_manager.windows:
-        workspace = window.workspace
+    """Tell the keys where the tool is active; called from the timer, since others take over the status bar as well."""
+    windows = bpy.context.window_manager.windows
+    if any(window.modal_operators for window in windows):
+        return  # what they tell would be wiped out
+    told = False
+    for window in windows:
         with bpy.context.temp_override(window=window):
-            active = is_active(bpy.context, workspace)
-        if active and workspace.name not in _told:
-            workspace.status_text_set(keys.draw_status)
-            _told.add(workspace.name)
-        elif not active and workspace.name in _told:
-            workspace.status_text_set(None)
-            _told.discard(workspace.name)
-            if hover.current is not None:
+            if is_active(bpy.context, window.workspace):
+                told = True
+                if STATUSBAR_HT_header.draw is not _draw_status:
+                    window.workspace.status_text_set(_draw_status)
+            elif hover.current is not None and hover.current.region in _regions(window):
                 hover.current = None
                 redraw()
+    if not told:
+        _tell_no_more()
+
+
+def _regions(window: bpy.types.Window) -> set[int]:
+    return {region.as_pointer() for area in window.screen.areas for region in area.regions}
+
+
+def _tell_no_more() -> None:
+    for window in bpy.context.window_manager.windows if STATUSBAR_HT_header.draw is _draw_status else ():
+        with bpy.context.temp_override(window=window):  # its status bar is drawn anew
+            window.workspace.status_text_set(None)
 
 
 def register() -> None:
@@ -79,8 +112,5 @@ def unregister() -> None:
     for keymap, item in _keymap_items:
         keymap.keymap_items.remove(item)
     _keymap_items.clear()
-    for workspace in bpy.data.workspaces:
-        if workspace.name in _told:
-            workspace.status_text_set(None)
-    _told.clear()
+    _tell_no_more()
     bpy.utils.unregister_tool(SCANPICK_TOOL_click)

@@ -73,8 +73,8 @@ def _shown(item: bpy.types.KeyMapItem) -> tuple[list[str], str]:
     return [name for field, name in _MODIFIERS if getattr(item, field)] + [icon], ""
 
 
-def draw_status(header: bpy.types.Header, context: bpy.types.Context) -> None:
-    row = header.layout.row(align=False)
+def draw_status(layout: bpy.types.UILayout) -> None:
+    row = layout.row(align=False)
     for icons, name, text in told(bpy.context):
         part = row.row(align=True)
         for icon in icons[:-1]:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,3 +88,31 @@ def test_the_status_bar_tells_the_keys_as_the_artist_has_set_them(blender, keys)
         assert "Take Back" not in {text for _, _, text in keys.told(blender.context)}
     finally:
         back.type, colors.type, back.active = "U", "L", True
+
+
+class Layout:
+    """Notes what is drawn."""
+
+    def __init__(self, drawn: list[str]):
+        self.drawn = drawn
+
+    def __getattr__(self, name: str):
+        def draw(*_, **__):
+            self.drawn.append(name)
+            return Layout(self.drawn)
+
+        return draw
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_the_keys_take_the_place_of_blenders_and_of_nothing_else(blender, module, monkeypatch, active):
+    from bl_ui.space_statusbar import STATUSBAR_HT_header
+
+    tool = module("tool.click_tool")
+    monkeypatch.setattr(tool, "is_active", lambda context, workspace: active)
+    monkeypatch.delattr(STATUSBAR_HT_header, "_draw_orig", raising=False)
+    drawn = []
+    tool._draw_status(SimpleNamespace(layout=Layout(drawn)), blender.context)
+    assert ("template_input_status" in drawn) is not active
+    assert ("label" in drawn) is active
+    assert {"template_reports_banner", "template_running_jobs", "template_status_info"} <= set(drawn)

@@ -56,6 +56,13 @@ def test_the_overlay_where_the_view_leaves_something_out(play, sphere_address):
     assert max(seen["hidden"], seen["not_in_local_view"]) < 0.05 * seen["orthographic"]  # an axis of the grid is red
 
 
+def test_the_status_bar_stays_blenders_but_for_the_keys(play, sphere_address):
+    facts = play("scene_status", sphere_address)
+    assert facts["at_rest"] > 0.02 and facts["again"] == 0, "the tool's keys are told"
+    assert max(facts[name] for name in ("moving", "edit_mode", "elsewhere")) < 0.001, facts
+    assert facts["statistics"] > 0.02 and facts["report"] > 0.02, facts
+
+
 def test_a_room_is_clicked_on_through_a_ceiling_whose_back_is_not_shown(play, sphere_address):
     facts = play("scene_dollhouse", sphere_address)
     assert facts["ceiling_hovered"] == pytest.approx(0.8) and facts["floor_hovered"] == pytest.approx(0, abs=1e-4)
