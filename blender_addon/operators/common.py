@@ -21,7 +21,11 @@ def scan_object(context: bpy.types.Context) -> bpy.types.Object | None:
 
 def trouble(context: bpy.types.Context) -> str:
     """Why the active object cannot be worked on, as a sentence; "" where it can."""
-    obj = scan_object(context)
+    return trouble_of(scan_object(context))
+
+
+def trouble_of(obj: bpy.types.Object | None) -> str:
+    """Why an object cannot be worked on, as a sentence; "" where it can."""
     if obj is None:
         return "Select a scan first: a mesh or a point cloud"
     if obj.library is not None or obj.data.library is not None:

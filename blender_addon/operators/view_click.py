@@ -1,11 +1,15 @@
 """Clicks with the tool in the viewport: add, remove, hover, choose, accept."""
 
+import math
+
 import bpy
 import numpy as np
 from bpy.props import BoolProperty, IntProperty
 from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_3d
+from mathutils import Vector
 
 from ..overlay import settings
+from ..overlay.draw import is_drawn
 from ..scan import masks
 from ..scan.geometry import INSTANCE, SCAN_TYPES, Geometry, position_of
 from ..session import edits, journal, object_list
@@ -14,7 +18,7 @@ from ..session.session import ClickError, redraw, session
 from ..study import study
 from ..tool import hover, seeing
 from .click import current, press, target
-from .common import STUDIED, fail, poll_scan, scan_object
+from .common import STUDIED, fail, poll_scan, scan_object, trouble, trouble_of
 
 
 def _poll_view(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
@@ -26,10 +30,11 @@ def _poll_view(cls: type[bpy.types.Operator], context: bpy.types.Context) -> boo
     return True
 
 
-def _sight(context: bpy.types.Context, event: bpy.types.Event, exact: bool) -> seeing.Sight | None:
-    """What of the active scan is under the mouse."""
-    obj = scan_object(context)
-    if context.region_data is None or not obj.visible_in_viewport_get(context.space_data):
+def _sight(
+    context: bpy.types.Context, event: bpy.types.Event, obj: bpy.types.Object | None, exact: bool
+) -> seeing.Sight | None:
+    """What of a scan is under the mouse."""
+    if obj is None or context.region_data is None or not obj.visible_in_viewport_get(context.space_data):
         return None
     mouse = (event.mouse_region_x, event.mouse_region_y)
     size = settings.get().point_size * context.preferences.system.pixel_size
@@ -37,17 +42,52 @@ def _sight(context: bpy.types.Context, event: bpy.types.Event, exact: bool) -> s
     return seeing.sight(obj, context.region, context.region_data, mouse, size, exact, culled)
 
 
-def _missed(context: bpy.types.Context, event: bpy.types.Event) -> str:
-    """Why a click hits nothing, as a sentence."""
-    obj = scan_object(context)
-    if not obj.visible_in_viewport_get(context.space_data):
-        return f"Clicks go to “{obj.name}”, which is hidden: show it, or select another scan"
+def _elsewhere(
+    context: bpy.types.Context, event: bpy.types.Event
+) -> tuple[bpy.types.Object | None, seeing.Sight | None]:
+    """Which object but the active one is seen under the mouse, and what of it a click hits: nothing, where it has faces
+    and never was clicked on, as anything in the scene may be."""
     where = context.region, context.region_data, (event.mouse_region_x, event.mouse_region_y)
     origin, direction = region_2d_to_origin_3d(*where), region_2d_to_vector_3d(*where)
-    hit = context.scene.ray_cast(context.evaluated_depsgraph_get(), origin, direction)
-    if hit[0] and hit[4].type in SCAN_TYPES:
-        return f"Clicks go to “{obj.name}”; to click on “{hit[4].name}”, select it first"
+    other, found, nearest = None, None, math.inf
+    hit, place, _, _, shown, _ = context.scene.ray_cast(context.evaluated_depsgraph_get(), origin, direction)
+    if hit and _may_be_meant(context, shown.original):
+        other, nearest = shown.original, (place - origin).length
+        found = _sight(context, event, other, exact=True) if is_drawn(other) else None
+    for obj in context.view_layer.objects:  # rays do not hit clouds
+        cloud = obj.type == "POINTCLOUD" or (is_drawn(obj) and not len(obj.data.polygons))
+        seen = _sight(context, event, obj, exact=True) if cloud and _may_be_meant(context, obj) else None
+        if seen is not None:
+            away = (obj.matrix_world @ Vector(seen.local) - origin).dot(direction)
+            if away < nearest:
+                other, found, nearest = obj, seen, away
+    return other, found
+
+
+def _may_be_meant(context: bpy.types.Context, obj: bpy.types.Object) -> bool:
+    shown = obj.type in SCAN_TYPES and obj.visible_in_viewport_get(context.space_data)
+    return shown and obj != context.object and not obj.hide_select
+
+
+def _missed(context: bpy.types.Context, other: bpy.types.Object | None) -> str:
+    """Why a click hits nothing, as a sentence."""
+    obj = scan_object(context)
+    if obj is None:
+        return trouble(context)
+    if not obj.visible_in_viewport_get(context.space_data):
+        return f"Clicks go to “{obj.name}”, which is hidden: show it, or select another scan"
+    if other is not None:
+        return f"Clicks go to “{obj.name}”; to click on “{other.name}”, select it first"
     return f"There is no point of “{obj.name}” under the cursor"
+
+
+def _select(context: bpy.types.Context, obj: bpy.types.Object) -> None:
+    """As a click with Blender's own tools does."""
+    for other in context.selected_objects:
+        other.select_set(False)
+    obj.select_set(True)
+    context.view_layer.objects.active = obj
+    bpy.ops.ed.undo_push(message="Select")
 
 
 def owner_of(geometry: Geometry, vertex: int) -> int:
@@ -72,18 +112,31 @@ class SCANPICK_OT_click(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        if scan_object(context) is None and context.region_data is not None and context.mode == "OBJECT":
+            return True  # the click may choose one
         return _poll_view(cls, context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        found = _sight(context, event, exact=True)
+        obj = scan_object(context)
+        found = _sight(context, event, obj, exact=True)
         if found is None:
-            self.report({"WARNING"}, _missed(context, event))
-            return {"CANCELLED"}
+            other, found = _elsewhere(context, event)
+            studied = obj is not None and study.task_of(obj.data) is not None
+            reason = trouble_of(other) if found is not None else ""
+            if found is None or reason or studied or not self.positive:  # what is taken away is of the active scan
+                sentence = reason or _missed(context, other)
+                if obj is not None:
+                    session.notice(obj.data.session_uid, "WARNING", sentence)
+                self.report({"WARNING"}, sentence)
+                return {"CANCELLED"}
+            _select(context, other)
         self.vertex = found.vertex
         return self._press(context, found.vertex, found.local)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         obj = scan_object(context)
+        if obj is None:
+            return fail(self, None, trouble(context))
         count = Geometry(obj).count
         if not 0 <= self.vertex < count:
             return fail(self, obj.data, f"There is no vertex {self.vertex}: the scan has {count:,}.")
@@ -123,8 +176,8 @@ class SCANPICK_OT_hover(bpy.types.Operator):
         return context.mode == "OBJECT" and scan_object(context) is not None and context.region_data is not None
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        found = _sight(context, event, exact=False)
         obj = scan_object(context)
+        found = _sight(context, event, obj, exact=False)
         before = hover.current
         hover.current = None
         if found is not None:
@@ -148,7 +201,7 @@ class SCANPICK_OT_choose(bpy.types.Operator):
         return _poll_view(cls, context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        found = _sight(context, event, exact=True)
+        found = _sight(context, event, scan_object(context), exact=True)
         geometry = Geometry(scan_object(context))
         if study.task_of(geometry.data) is not None:
             return fail(self, geometry.data, f"{STUDIED}.")

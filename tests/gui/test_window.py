@@ -63,6 +63,16 @@ def test_the_status_bar_stays_blenders_but_for_the_keys(play, sphere_address):
     assert facts["statistics"] > 0.02 and facts["report"] > 0.02, facts
 
 
+def test_a_click_on_a_scan_that_is_not_the_active_object(play, sphere_address):
+    facts = play("scene_other_scan", sphere_address)
+    for clicked in ("clicked_from_a_cube", "click_undone", "clicked_from_a_light"):
+        assert facts[clicked] == ["scan", "scan"], facts
+    select_first = "Clicks go to “{}”; to click on “{}”, select it first".format
+    assert facts["removed_from_a_cube"] == ["cube", "WARNING", select_first("cube", "scan")]
+    assert facts["nothing_clicked"] == ["cube", "WARNING", "There is no point of “cube” under the cursor"]
+    assert facts["scan_behind_a_cube"] == ["other", "WARNING", select_first("other", "cube")]
+
+
 def test_a_room_is_clicked_on_through_a_ceiling_whose_back_is_not_shown(play, sphere_address):
     facts = play("scene_dollhouse", sphere_address)
     assert facts["ceiling_hovered"] == pytest.approx(0.8) and facts["floor_hovered"] == pytest.approx(0, abs=1e-4)
