@@ -13,7 +13,7 @@ from ..tool.seeing import view_of
 from . import markers, settings, shader
 from .cloud import Cloud
 
-SMALLEST_CLOUD = 500  # face-less meshes with fewer vertices are no scans, and are left to Blender
+SMALLEST_CLOUD = 500  # face-less meshes with fewer vertices and no colours are no scans, and are left to Blender
 BIAS = 5e-5  # towards the eye, in clip space: over Blender's own dots
 DOT_RIM = 2.0  # pixels that Blender's dots are wider than the theme's vertex size
 GREY = (0.22, 0.22, 0.22)
@@ -64,7 +64,8 @@ def is_drawn(obj: bpy.types.Object) -> bool:
         return True
     if obj.type == "POINTCLOUD" or len(obj.data.polygons):
         return False
-    return obj.data.is_editmode or len(obj.data.vertices) >= SMALLEST_CLOUD
+    mesh = obj.data
+    return mesh.is_editmode or len(mesh.vertices) >= SMALLEST_CLOUD or len(mesh.color_attributes) > 0
 
 
 def drawn_objects(context: bpy.types.Context) -> list[bpy.types.Object]:

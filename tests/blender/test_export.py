@@ -91,6 +91,17 @@ def test_separate_a_point_cloud_without_faces(blender, module):
     assert counts == [len(LEFT), len(RIGHT), len(POINTS) - len(LEFT) - len(RIGHT)]
 
 
+def test_small_clouds_with_colours_are_drawn_as_scans_are(blender, module):
+    is_drawn = module("overlay.draw").is_drawn
+    labelled(blender, module, False, {"left": LEFT})
+    blender.ops.scanpick.separate(rest=False)
+    left = blender.data.objects["left"]
+    assert len(left.data.vertices) < 500
+    assert is_drawn(left), "Blender shows it black"
+    left.data.color_attributes.remove(left.data.color_attributes[0])
+    assert not is_drawn(left)
+
+
 @pytest.mark.parametrize("format", ["GLB", "PLY", "OBJ", "FBX", "USD"])
 @pytest.mark.parametrize("faces", [True, False])
 def test_every_object_becomes_a_file_that_comes_back(blender, module, tmp_path, format, faces):
