@@ -14,7 +14,9 @@ from . import markers, settings, shader
 from .cloud import Cloud
 
 SMALLEST_CLOUD = 500  # face-less meshes with fewer vertices and no colours are no scans, and are left to Blender
-BIAS = 5e-5  # towards the eye, in clip space: over Blender's own dots
+# how far points are drawn towards the eye: 2.4 times as far as Blender draws its own dots, which they are to cover
+NEARER = 0.003  # share of the depth
+NEARER_FLAT = 1.2e-5  # of an orthographic view, which has no such depth: in clip space, for a view distance of 1
 DOT_RIM = 2.0  # pixels that Blender's dots are wider than the theme's vertex size
 GREY = (0.22, 0.22, 0.22)
 
@@ -140,7 +142,7 @@ def _draw_cloud(
     program.uniform_bool("faces", [faces is not None])
     program.uniform_bool("masks_only", [False])
     # in Edit Mode Blender's own dots tell what is selected: stay behind them
-    program.uniform_float("bias", -BIAS if obj.mode == "EDIT" else BIAS)
+    program.uniform_float("bias", _bias(region_3d) * (-1 if obj.mode == "EDIT" else 1))
     program.uniform_sampler("palette", _palette_texture(obj, view))
     clip = shader.clip_buffer(view_of(region, region_3d, obj).planes)
     program.uniform_block("clip", clip)
@@ -154,6 +156,15 @@ def _draw_cloud(
     if cloud.has_faces or xray:  # without a depth test, points drawn later have covered the masks
         program.uniform_bool("masks_only", [True])
         cloud.points().draw(program)
+
+
+def _bias(region_3d: bpy.types.RegionView3D) -> float:
+    """How far points are drawn towards the eye, in clip space; by Blender's own rule, see GPU_polygon_offset_calc."""
+    window = region_3d.window_matrix
+    if region_3d.is_perspective:
+        return -NEARER * window[2][3]
+    camera = region_3d.view_perspective == "CAMERA"
+    return NEARER_FLAT * (1 / max(window[0][0], window[1][1]) if camera else region_3d.view_distance)
 
 
 def _point_size(obj: bpy.types.Object, view: settings.ScanpickView) -> float:

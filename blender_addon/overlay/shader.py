@@ -18,7 +18,7 @@ void main()
   float seen = masks_only && (index == 0 || tint.a == 0.0) ? 0.0 : 1.0;
   shade = vec4(linear(mixed.r), linear(mixed.g), linear(mixed.b), seen * (faces ? tint.a : opacity));
   gl_Position = matrix * local;
-  gl_Position.z -= bias * gl_Position.w;
+  gl_Position.z -= bias;
   gl_PointSize = point_size;
   bool left_out = index < 0;
   for (int i = 0; i < clip.count.x; i++) {

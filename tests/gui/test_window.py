@@ -56,6 +56,15 @@ def test_the_overlay_where_the_view_leaves_something_out(play, sphere_address):
     assert max(seen["hidden"], seen["not_in_local_view"]) < 0.05 * seen["orthographic"]  # an axis of the grid is red
 
 
+def test_the_points_lie_over_blenders_dots_and_behind_what_is_in_front(play, sphere_address):
+    facts = play("scene_depth", sphere_address)  # orange is the dot of the object's origin, too
+    for name, (scan, dots) in facts.items():
+        if name.endswith("behind"):
+            assert scan == 0, f"{name}: the scan shines through, {facts}"
+        else:
+            assert scan > 0.02 and dots < 0.002, f"{name}: Blender's dots are seen, {facts}"
+
+
 def test_the_status_bar_stays_blenders_but_for_the_keys(play, sphere_address):
     facts = play("scene_status", sphere_address)
     assert facts["at_rest"] > 0.02 and facts["again"] == 0, "the tool's keys are told"
