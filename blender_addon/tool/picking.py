@@ -61,8 +61,10 @@ class View:
 class Projection:
     """Vertices of a cloud on the screen, sorted by cells."""
 
-    def __init__(self, axes: np.ndarray, view: View):
-        """axes: float32 (3, N), the mesh's own coordinates by axis: whole rows are several times faster to go over."""
+    def __init__(self, axes: np.ndarray, view: View, hidden: np.ndarray | None = None):
+        """axes: float32 (3, N), the mesh's own coordinates by axis: whole rows are several times faster to go over;
+        hidden: bool (N,), what is not to be seen.
+        """
         self.view = view
         width, height = view.size
         matrix = view.matrix.astype(np.float32)
@@ -78,6 +80,8 @@ class Projection:
             seen = (w > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
         for plane in view.planes.astype(np.float32):
             seen &= _along(axes, plane) > 0
+        if hidden is not None:
+            seen &= ~hidden
         vertices = np.flatnonzero(seen)
         x, y = x[vertices], y[vertices]
         cells = (y.astype(np.int32) // CELL) * columns + x.astype(np.int32) // CELL

@@ -36,6 +36,7 @@ class _Shape:
     faces: tuple  # what it was made of, in short
     projections: dict[int, Projection]
     version: tuple
+    hidden: np.ndarray | None = None  # bool (N,): the vertices that the projections leave out
 
 
 _shapes: dict[int, _Shape] = {}
@@ -119,6 +120,7 @@ def sight(
     point_size: float,
     exact: bool,
     culled: bool = False,
+    hidden: np.ndarray | None = None,
 ) -> Sight | None:
     """What of the object is seen at `mouse` (pixels of the region); None for nothing.
 
@@ -127,6 +129,7 @@ def sight(
         exact: look at all of a scan that is too large for that on every view change, or was not looked at before;
             else nothing may be seen of it for a while.
         culled: whether the backs of faces are not shown.
+        hidden: bool (N,), vertices of a cloud that are not shown; another array where they are others.
     """
     shape = _shape(obj)
     if shape.surface is not None:
@@ -135,15 +138,21 @@ def sight(
         return _hit(obj, shape, region, region_3d, mouse, exact, culled)
     view = view_of(region, region_3d, obj)
     radius = point_size / 2 + 0.5
+    if shape.hidden is not hidden:
+        shape.hidden = hidden
+        shape.projections.clear()
     if exact and shape.step > 1:
         close = near(shape.raw, view, *mouse)
+        if hidden is not None:
+            close = close[~hidden[close]]
         vertex = Projection(np.ascontiguousarray(shape.raw[close].T), view).pick(*mouse, drawn_radius=radius)
         vertex = int(close[vertex]) if vertex >= 0 else -1
     else:
         key = region.as_pointer()
         projection = shape.projections.get(key)
         if projection is None or not projection.view.same_as(view):
-            projection = shape.projections[key] = Projection(shape.axes, view)
+            left_out = None if hidden is None else hidden[:: shape.step]
+            projection = shape.projections[key] = Projection(shape.axes, view, left_out)
         vertex = projection.pick(*mouse, drawn_radius=radius)
         vertex = vertex * shape.step if vertex >= 0 else -1
     if vertex < 0:

@@ -60,6 +60,12 @@ class TestPick:
         points = np.array([[0, 0, -2], [0, 0, -3]], np.float32)
         assert picking.Projection(np.ascontiguousarray(points.T), view).pick(200, 150, 2.0) == 1
 
+    def test_what_is_hidden_is_looked_through(self, picking, matrix):
+        view = picking.View(matrix, SIZE, np.empty((0, 4)))
+        points = np.array([[0, 0, -2], [0, 0, -3]], np.float32)
+        hidden = np.array([True, False])
+        assert picking.Projection(np.ascontiguousarray(points.T), view, hidden).pick(200, 150, 2.0) == 1
+
     def test_a_single_pick_looks_at_what_is_near_only_and_finds_the_same(self, picking, matrix):
         rng = np.random.default_rng(3)
         points = (rng.random((600_000, 3)) * [6, 4, 3] - [3, 2, 5]).astype(np.float32)
