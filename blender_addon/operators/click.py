@@ -65,6 +65,8 @@ def press(
         raise ClickError(study.GONE)
     if known is not None and known.locked:
         raise ClickError(f"“{known.name}” is locked: unlock it to change it.")
+    if known is not None and not known.visible:
+        changes = [("set", number, {"visible": True})]  # what a click changes is seen
     begun = known is not None and (known.starts or any(p.positive for p in known.presses))
     if not begun and not positive:
         raise ClickError("Start with a click on the object: there is nothing to take away from yet.")

@@ -1,11 +1,12 @@
 """Operators on the object list."""
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ..scan.geometry import Geometry
 from ..session import edits, journal
 from ..session.session import redraw, session
+from ..tool import hover
 from .common import OnChosenObject, active_known, fail, poll_scan, poll_unstudied, scan_object
 
 
@@ -125,10 +126,55 @@ class SCANPICK_OT_object_move(OnChosenObject, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class SCANPICK_OT_object_show(bpy.types.Operator):
+    """Show this object, or hide it. Ctrl-click shows it alone, and again all of them"""
+
+    bl_idname = "scanpick.object_show"
+    bl_label = "Show Object"
+    bl_options = {"REGISTER", "UNDO"}
+
+    number: IntProperty(name="Number", description="The object's number", options={"HIDDEN", "SKIP_SAVE"})
+    alone: BoolProperty(
+        name="Alone",
+        description="Show no other object, or all where there is no other",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return poll_scan(cls, context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.alone = event.ctrl
+        return self.execute(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        geometry = Geometry(scan_object(context))
+        shown = {known.number: known.visible for known in journal.state(geometry).objects}
+        if self.number not in shown:
+            return {"CANCELLED"}
+        only = {number: number == self.number for number in shown}
+        if not self.alone:
+            wanted = {self.number: not shown[self.number]}
+        elif shown == only:
+            wanted = dict.fromkeys(shown, True)
+        else:
+            wanted = only
+        hover.current = None
+        uid = geometry.data.session_uid
+        notice = session.notice_of(uid)
+        edits.show(geometry, wanted)
+        if notice is not None:  # still true, and without it the list would move away from under the mouse
+            session.notice(uid, notice.level, notice.text, notice.operator, notice.number)
+        redraw()
+        return {"FINISHED"}
+
+
 CLASSES = (
     SCANPICK_OT_object_new,
     SCANPICK_OT_object_delete,
     SCANPICK_OT_object_duplicate,
     SCANPICK_OT_object_merge,
     SCANPICK_OT_object_move,
+    SCANPICK_OT_object_show,
 )

@@ -96,6 +96,18 @@ def change(geometry: Geometry, number: int, fields: dict[str, Any]) -> None:
 
 
 @watch.own
+def show(geometry: Geometry, visible: Mapping[int, bool]) -> None:
+    """Show these objects, by number, or hide them."""
+    state = journal.state(geometry)
+    changed = [number for number, wanted in visible.items() if state.get(number).visible != wanted]
+    if changed:
+        changes = [("set", number, {"visible": visible[number]}) for number in changed]
+        journal.write(geometry, changes)
+        geometry.changed()
+        object_list.refresh(geometry)
+
+
+@watch.own
 def rename(geometry: Geometry, known: ObjectState, wanted: str) -> str:
     """Rename an object and its mask; returns the name it got (a free one)."""
     taken = {o.name for o in journal.state(geometry).objects if o.number != known.number}

@@ -79,7 +79,8 @@ class SCANPICK_UL_objects(bpy.types.UIList):
         counts.alignment = "RIGHT"
         counts.active = False
         counts.label(text=f"{item.clicks} · {item.vertices:,}")
-        row.prop(item, "visible", text="", emboss=False, icon="HIDE_OFF" if item.visible else "HIDE_ON")
+        eye = "HIDE_OFF" if item.visible else "HIDE_ON"
+        row.operator("scanpick.object_show", text="", emboss=False, icon=eye).number = item.number
         row.prop(item, "locked", text="", emboss=False, icon="LOCKED" if item.locked else "UNLOCKED")
 
 
