@@ -6,7 +6,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import preferences
-from .overlay import draw
+from .overlay import draw, hidden
 from .scan import masks
 from .scan.geometry import SCAN_TYPES, Geometry
 from .session import journal, object_list, watch
@@ -42,6 +42,7 @@ def synchronise() -> None:
         watch.touch(geometry.data.session_uid)
         object_list.refresh(geometry)
         session.tell_unpredicted(geometry)
+    hidden.synchronise()
     session.renumber()
     redraw()
 
@@ -65,6 +66,7 @@ def _loaded(*_: object) -> None:
     session.forget_file()
     seeing.forget_all()
     draw.forget_all()
+    hidden.forget_all()
     synchronise()
 
 
@@ -73,6 +75,12 @@ def _saving(*_: object) -> None:
     for geometry in _scans_with_journal():
         journal.restore(geometry)
         journal.prune(geometry)
+    hidden.give_back()
+
+
+@persistent
+def _saved(*_: object) -> None:
+    hidden.synchronise()
 
 
 @persistent
@@ -87,6 +95,7 @@ def _tick() -> float:
     global _said
     try:
         busy = session.pump()
+        hidden.follow()
     except Exception:  # Blender ends a timer that raises, and nothing would be heard any more
         traceback.print_exc()
         return INTERVAL_IDLE
@@ -117,6 +126,8 @@ _HANDLERS = (
     ("redo_post", _redone),
     ("load_post", _loaded),
     ("save_pre", _saving),
+    ("save_post", _saved),
+    ("save_post_fail", _saved),
     ("depsgraph_update_post", _updated),
 )
 

@@ -68,7 +68,10 @@ class ScanpickObject(bpy.types.PropertyGroup):
         update=_recolored,
     )
     visible: BoolProperty(
-        name="Show", description="Show the object's mask in the viewport", default=True, update=_shown
+        name="Show",
+        description="Show the object in the viewport; of a scan with faces, its mask",
+        default=True,
+        update=_shown,
     )
     locked: BoolProperty(
         name="Lock",

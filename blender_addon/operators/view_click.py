@@ -8,7 +8,7 @@ from bpy.props import BoolProperty, IntProperty
 from bpy_extras.view3d_utils import region_2d_to_origin_3d, region_2d_to_vector_3d
 from mathutils import Vector
 
-from ..overlay import settings
+from ..overlay import hidden, settings
 from ..overlay.draw import is_drawn
 from ..scan import masks
 from ..scan.geometry import INSTANCE, SCAN_TYPES, Geometry, position_of
@@ -39,7 +39,7 @@ def _sight(
     mouse = (event.mouse_region_x, event.mouse_region_y)
     size = settings.get().point_size * context.preferences.system.pixel_size
     culled = seeing.culls(context.space_data.shading, context.engine, obj)
-    return seeing.sight(obj, context.region, context.region_data, mouse, size, exact, culled)
+    return seeing.sight(obj, context.region, context.region_data, mouse, size, exact, culled, hidden.vertices(obj))
 
 
 def _elsewhere(

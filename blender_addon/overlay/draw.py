@@ -10,7 +10,7 @@ from ..scan.geometry import SCAN_TYPES, Geometry
 from ..session import journal, object_list, watch
 from ..session.session import session
 from ..tool.seeing import view_of
-from . import markers, settings, shader
+from . import hidden, markers, settings, shader
 from .cloud import Cloud
 
 SMALLEST_CLOUD = 500  # face-less meshes with fewer vertices and no colours are no scans, and are left to Blender
@@ -76,7 +76,8 @@ def drawn_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
 
 
 def palette(obj: bpy.types.Object, view: settings.ScanpickView) -> np.ndarray:
-    """float32 (K, 4) sRGB: tint of every label; row 0 is for what belongs to nobody. Alpha is the tint's strength."""
+    """float32 (K, 4) sRGB: tint of every label; row 0 is for what belongs to nobody. Alpha is the tint's strength,
+    negative for what is not drawn at all."""
     scan = obj.data.scanpick
     highest = max((item.number for item in scan.objects), default=0)
     colors = np.zeros((highest + 2, 4), dtype=np.float32)
@@ -90,6 +91,7 @@ def palette(obj: bpy.types.Object, view: settings.ScanpickView) -> np.ndarray:
         is_active = active is not None and item.number == active.number
         if view.mode == "LABELS" or (view.mode == "RGB" and is_active):
             colors[item.number + 1] = (*item.color, strength)
+    colors[[number + 1 for number in hidden.numbers(obj)], 3] = -1.0
     return colors
 
 

@@ -15,7 +15,7 @@ from ..session.session import Session
 from ..session.state import Place, Press
 from ..tool import hover
 from ..tool.seeing import view_of
-from . import settings
+from . import hidden, settings
 
 POSITIVE, NEGATIVE = (0.25, 0.9, 0.3, 1.0), (0.95, 0.25, 0.2, 1.0)
 EDGE = (0.05, 0.05, 0.05, 1.0)
@@ -135,14 +135,16 @@ def _places(obj: bpy.types.Object, press: Press) -> list[Place]:
 
 
 def _presses(obj: bpy.types.Object) -> tuple[Press, ...]:
-    """Clicks of the chosen object."""
+    """Clicks of the chosen object, where it is shown."""
     item, state = obj.data.scanpick.active_item(), object_list.shown_state(obj.data.session_uid)
-    known = state.get(item.number) if item is not None and state is not None else None
+    shown = item is not None and state is not None and item.number not in hidden.numbers(obj)
+    known = state.get(item.number) if shown else None
     return known.presses if known is not None else ()
 
 
 def _legend_items(obj: bpy.types.Object) -> list:
-    return [item for item in obj.data.scanpick.objects if item.visible][:LEGEND_LINES]
+    not_shown = hidden.numbers(obj)
+    return [item for item in obj.data.scanpick.objects if item.visible and item.number not in not_shown]
 
 
 def _legend_corner(context: bpy.types.Context, lines: int, scale: float) -> tuple[float, float]:
@@ -153,14 +155,15 @@ def _legend_corner(context: bpy.types.Context, lines: int, scale: float) -> tupl
 
 
 def _draw_legend(shapes: _Shapes, context: bpy.types.Context, obj: bpy.types.Object, scale: float) -> None:
-    items = _legend_items(obj)
+    items = _legend_items(obj)[:LEGEND_LINES]
     x, y = _legend_corner(context, len(items), scale)
     for line, item in enumerate(items):
         shapes.box(x, y - line * 18 * scale, 11 * scale, 11 * scale, (*item.color, 1.0))
 
 
 def _draw_names(context: bpy.types.Context, obj: bpy.types.Object, scale: float) -> None:
-    items = _legend_items(obj)
+    listed = _legend_items(obj)
+    items = listed[:LEGEND_LINES]
     x, y = _legend_corner(context, len(items), scale)
     blf.size(0, 11 * scale)
     blf.enable(0, blf.SHADOW)
@@ -169,7 +172,7 @@ def _draw_names(context: bpy.types.Context, obj: bpy.types.Object, scale: float)
     for line, item in enumerate(items):
         blf.position(0, x + 17 * scale, y - line * 18 * scale + 1, 0)
         blf.draw(0, item.name)
-    left = len(obj.data.scanpick.objects) - len(items)
+    left = len(listed) - len(items)
     if left > 0:
         blf.position(0, x, y - len(items) * 18 * scale + 1, 0)
         blf.draw(0, f"and {left} more")

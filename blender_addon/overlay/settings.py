@@ -1,19 +1,30 @@
 """How the overlay looks: kept with the window, not with the file, and without undo steps."""
 
+from collections.abc import Callable
+
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, PointerProperty
 
 from ..session.session import redraw
+
+listeners: list[Callable[[], None]] = []
+"""Called when something else may be shown of scans."""
 
 
 def _changed(settings: "ScanpickView", context: bpy.types.Context) -> None:
     redraw()
 
 
+def _shown_changed(settings: "ScanpickView", context: bpy.types.Context) -> None:
+    for listener in listeners:
+        listener()
+    redraw()
+
+
 class ScanpickView(bpy.types.PropertyGroup):
     """Overlay settings of this Blender."""
 
-    show: BoolProperty(name="Show", description="Draw points, masks and clicks", default=True, update=_changed)
+    show: BoolProperty(name="Show", description="Draw points, masks and clicks", default=True, update=_shown_changed)
     mode: EnumProperty(
         name="Colours",
         description="What the points are coloured by",
@@ -22,7 +33,7 @@ class ScanpickView(bpy.types.PropertyGroup):
             ("LABELS", "Objects", "All objects in their colours"),
             ("LEFT", "Left", "What belongs to no object yet, in the scan's own colours"),
         ],
-        update=_changed,
+        update=_shown_changed,
     )
     point_size: FloatProperty(
         name="Point Size", description="Pixels", default=5.0, min=1.0, max=20.0, precision=1, update=_changed

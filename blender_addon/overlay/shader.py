@@ -20,7 +20,7 @@ void main()
   gl_Position = matrix * local;
   gl_Position.z -= bias;
   gl_PointSize = point_size;
-  bool left_out = index < 0;
+  bool left_out = index < 0 || tint.a < 0.0;
   for (int i = 0; i < clip.count.x; i++) {
     left_out = left_out || dot(clip.planes[i], local) <= 0.0;
   }

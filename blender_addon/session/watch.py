@@ -24,6 +24,11 @@ def version(data_uid: int) -> tuple[int, int]:
     return _everything, _versions.get(data_uid, 0)
 
 
+def changes() -> int:
+    """Grows with every change of somebody else, of whatever scan."""
+    return _everything + sum(_versions.values())
+
+
 def foreign_change(data_uid: int) -> None:
     _versions[data_uid] = _versions.get(data_uid, 0) + 1
     touch(data_uid)

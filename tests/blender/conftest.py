@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -262,6 +262,21 @@ def ball(points: np.ndarray, center: int, voxels: float, excluded: list[int] | N
     for other in excluded or []:
         inside &= distance < np.linalg.norm(points - points[other], axis=1)
     return set(np.flatnonzero(inside).tolist())
+
+
+def looking_down(x: float, y: float, mouse: tuple[float, float] = (50, 50)) -> tuple:
+    """What `sight` is told by a window of 100 x 100 pixels that looks down from 3 m above (x, y), 90 degrees wide."""
+    from mathutils import Matrix
+
+    near, far = 0.01, 1000.0
+    window = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, (near + far) / (near - far), 2 * near * far / (near - far)]]
+    region_3d = SimpleNamespace(
+        view_matrix=Matrix.Translation((-x, -y, -3)),
+        window_matrix=Matrix([*window, [0, 0, -1, 0]]),
+        use_clip_planes=False,
+    )
+    region = SimpleNamespace(width=100, height=100, as_pointer=lambda: 1)
+    return region, region_3d, mouse, 1.0
 
 
 _exit_status: list[int] = []

@@ -14,12 +14,13 @@ from conftest import (
     group,
     instance,
     listed,
+    looking_down,
     notice,
     object_mode,
     pump,
     select,
 )
-from mathutils import Matrix, Vector
+from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 
 POINTS = grid_points()
@@ -281,18 +282,6 @@ def test_a_click_does_not_wait_for_a_surface_to_be_made_by_and_by(connected, ble
     corner = np.array([r * 40 + c for r in range(39) for c in range(39)])
     obj = add_mesh(POINTS, np.stack([corner, corner + 1, corner + 41, corner + 40], axis=1))
     assert seeing._ready(seeing._shape(obj).surface, now=True)
-
-
-def looking_down(x, y, mouse=(50, 50)):
-    """What `sight` is told by a window of 100 x 100 pixels that looks down from 3 m above (x, y), 90 degrees wide."""
-    near, far = 0.01, 1000.0
-    window = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, (near + far) / (near - far), 2 * near * far / (near - far)]]
-    region_3d = SimpleNamespace(
-        view_matrix=Matrix.Translation((-x, -y, -3)),
-        window_matrix=Matrix([*window, [0, 0, -1, 0]]),
-        use_clip_planes=False,
-    )
-    return SimpleNamespace(width=100, height=100), region_3d, mouse, 1.0
 
 
 TABLE = [[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]
