@@ -90,6 +90,21 @@ def test_a_room_is_clicked_on_through_a_ceiling_whose_back_is_not_shown(play, sp
     assert [204, 153, 77] in facts["colours"] and [51, 128, 179] in facts["colours"], "both tiles of the texture"
 
 
+def test_a_room_without_faces_is_looked_into_and_clicked_on_when_its_ceiling_is_hidden(play, sphere_address):
+    facts = play("scene_ceiling", sphere_address)
+    assert facts["hovered"] == {"ceiling": 2.4, "eye_closed": 0.8, "left": 0.0}
+    assert facts["heights"] == [0.8], "the mask is of the table alone"
+    seen = facts["seen"]
+    assert seen["1_ceiling"]["floor"]["yellow"] > 0.9 and seen["1_ceiling"]["table"]["yellow"] > 0.9
+    for name, table in (("2_eye_closed", "green"), ("4_left", "blue")):
+        assert seen[name]["floor"]["blue"] > 0.98 and seen[name]["floor"]["black"] == 0, "not even Blender's dots"
+        assert seen[name]["table"][table] > 0.9 and seen[name]["table"]["yellow"] < 0.05
+    assert seen["5_edit_mode"]["floor"]["blue"] < 0.1, "in Edit Mode all vertices are there"
+    assert facts["alone"] == ["ceiling"] and facts["all"] == ["ceiling", "Object 2"]
+    assert facts["display"] == ["TEXTURED", "BOUNDS", "TEXTURED", "TEXTURED"]
+    assert not facts["unsaved"]
+
+
 def test_one_scan_in_two_windows(play, sphere_address):
     facts = play("scene_windows", sphere_address)
     assert facts["clicks"] == 4
