@@ -136,7 +136,6 @@ class SCANPICK_PT_objects(Tab, bpy.types.Panel):
         if notice is not None:
             draw_sentence(layout, context, notice.text, NOTICE_ICONS[notice.level])
 
-
     @staticmethod
     def _draw_openers(layout: bpy.types.UILayout) -> None:
         column = layout.column(align=True)
