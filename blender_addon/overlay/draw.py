@@ -85,11 +85,11 @@ def palette(obj: bpy.types.Object, view: settings.ScanpickView) -> np.ndarray:
     if view.mode == "LABELS":
         colors[0] = (*GREY, 0.6)
     elif view.mode == "LEFT":
-        colors[1:] = (*GREY, 0.92)
+        colors[1:] = (*GREY, 0.92)  # of scans with faces; others are hidden
     for item in scan.objects:
         strength = max(view.opacity, 0.05) if item.visible else 0.0
         is_active = active is not None and item.number == active.number
-        if view.mode == "LABELS" or (view.mode == "RGB" and is_active):
+        if view.mode == "LABELS" or is_active:
             colors[item.number + 1] = (*item.color, strength)
     colors[[number + 1 for number in hidden.numbers(obj)], 3] = -1.0
     return colors

@@ -1,4 +1,4 @@
-"""What of a scan is not shown: objects whose eye is closed, and in “Left” all objects.
+"""What of a scan is not shown: objects whose eye is closed, and in “Left” all but the chosen object.
 
 That goes for scans without faces, whose colours the overlay alone shows. Blender itself draws a black dot for every
 vertex, but for objects that are displayed as their bounds: so a scan is, while something of it is hidden. What the
@@ -27,10 +27,15 @@ def forget_all() -> None:
 
 def numbers(obj: bpy.types.Object) -> frozenset[int]:
     """The objects of a scan that are not shown now; in Edit Mode Blender shows all vertices."""
-    return frozenset() if obj.type == "MESH" and obj.data.is_editmode else _numbers(obj)
+    if obj.type == "MESH" and obj.data.is_editmode:
+        return frozenset()
+    found = _numbers(obj)
+    chosen = obj.data.scanpick.active_item() if found else None
+    return found - {chosen.number} if chosen is not None and chosen.visible else found
 
 
 def _numbers(obj: bpy.types.Object) -> frozenset[int]:
+    """The same, if no object is chosen."""
     view = settings.get()
     if not view.show or obj.type not in SCAN_TYPES or obj.data is None:
         return frozenset()

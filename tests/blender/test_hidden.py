@@ -63,6 +63,10 @@ def show(blender, number=1, **settings):
     button(blender, "object_show", number=number, **settings)
 
 
+def choose_none(blender):
+    listed(blender).active = len(listed(blender).objects)
+
+
 def seen(blender, module, name="scan"):
     """Height of what a window sees in the middle of the room from above; None for nothing."""
     obj, hidden = blender.data.objects[name], module("overlay.hidden")
@@ -77,6 +81,8 @@ def test_what_is_hidden_is_looked_through(room, module):
     have_object(room, "floor", range(len(FLOOR)))
     assert seen(room, module) == 0
     look("LEFT")
+    assert seen(room, module) == 0, "it is the chosen object"
+    choose_none(room)
     assert seen(room, module) is None
     edit_mode()
     assert module("overlay.hidden").vertices(room.context.object) is None, "there Blender shows every vertex"
@@ -99,6 +105,9 @@ def test_it_is_not_drawn_or_listed(room, module):
     assert palette(obj, view())[:, 3].tolist() == pytest.approx([0, 0, -1, view().opacity])
     assert [item.name for item in listed_items(obj)] == ["lamp"]
     look("LEFT")
+    assert palette(obj, view())[:, 3].tolist() == pytest.approx([0, 0.92, -1, view().opacity])
+    assert [item.name for item in listed_items(obj)] == ["lamp"]
+    choose_none(room)
     assert palette(obj, view())[:, 3].tolist() == pytest.approx([0, 0.92, -1, -1])
     assert listed_items(obj) == []
 
