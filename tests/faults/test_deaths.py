@@ -192,6 +192,14 @@ class TestWorkerDies:
             poll_until(client, lambda: client.status()["workers_replaced"] == 1)
             answered_rightly(client, client.predict(client.put_scene(scan), "a", CLICKS, **SIZE), scan)
 
+    @pytest.fixture
+    def heard(self):
+        """A server started here hears SIGHUP, even where these tests run under nohup."""
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        yield
+        signal.signal(signal.SIGHUP, before)
+
+    @pytest.mark.usefixtures("heard")
     @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
     def test_signals_to_the_whole_group_of_processes_let_it_finish_what_runs(self, name):
         scan = a_scan(seed=15)
