@@ -116,6 +116,9 @@ def play(stage):
     view.mode = "LEFT"
     yield
     stage.facts["display"].append(obj.display_type)
+    yield from hovered(stage, "left_chosen")
+    with bpy.context.temp_override(window=stage.window, area=area, region=region):
+        bpy.ops.scanpick.next_object("EXEC_DEFAULT", True)
     yield from hovered(stage, "left")
     yield from looked_at(stage, "4_left")
     bpy.ops.wm.save_mainfile()

@@ -92,7 +92,7 @@ def test_a_room_is_clicked_on_through_a_ceiling_whose_back_is_not_shown(play, sp
 
 def test_a_room_without_faces_is_looked_into_and_clicked_on_when_its_ceiling_is_hidden(play, sphere_address):
     facts = play("scene_ceiling", sphere_address)
-    assert facts["hovered"] == {"ceiling": 2.4, "eye_closed": 0.8, "left": 0.0}
+    assert facts["hovered"] == {"ceiling": 2.4, "eye_closed": 0.8, "left_chosen": 0.8, "left": 0.0}
     assert facts["heights"] == [0.8], "the mask is of the table alone"
     seen = facts["seen"]
     assert seen["1_ceiling"]["floor"]["yellow"] > 0.9 and seen["1_ceiling"]["table"]["yellow"] > 0.9
