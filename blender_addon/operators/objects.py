@@ -163,7 +163,9 @@ class SCANPICK_OT_object_show(bpy.types.Operator):
         hover.current = None
         uid = geometry.data.session_uid
         notice = session.notice_of(uid)
-        edits.show(geometry, wanted)
+        changed = {number: {"visible": value} for number, value in wanted.items() if value != shown[number]}
+        if changed:
+            edits.change(geometry, changed)
         if notice is not None:  # still true, and without it the list would move away from under the mouse
             session.notice(uid, notice.level, notice.text, notice.operator, notice.number)
         redraw()

@@ -247,7 +247,7 @@ class SCANPICK_OT_next_object(bpy.types.Operator):
             return fail(self, geometry.data, f"{STUDIED}.")
         known = upcoming(geometry).get(current(geometry))
         if self.accept and not known.locked and not session.pending.accept(uid, known.number):
-            edits.change(geometry, known.number, {"locked": True})
+            edits.change(geometry, {known.number: {"locked": True}})
         session.pending.leave(uid)
         object_list.choose_none(geometry)
         self.report({"INFO"}, f"“{known.name}” is {'accepted' if self.accept else 'left'}: click on the next object")
@@ -272,7 +272,7 @@ class SCANPICK_OT_object_unlock(bpy.types.Operator):
         known = journal.state(geometry).get(notice.number) if notice is not None else None
         if known is None:
             return {"CANCELLED"}
-        edits.change(geometry, known.number, {"locked": False})
+        edits.change(geometry, {known.number: {"locked": False}})
         object_list.activate(geometry, known.number)
         session.notice(geometry.data.session_uid, "INFO", f"“{known.name}” is unlocked and chosen")
         return {"FINISHED"}

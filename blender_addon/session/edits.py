@@ -84,27 +84,15 @@ def _write_row(item: bpy.types.PropertyGroup, field: str) -> None:
         rename(geometry, known, value)
         object_list.refresh(geometry)
     else:
-        change(geometry, item.number, {field: value})
+        change(geometry, {item.number: {field: value}})
 
 
 @watch.own
-def change(geometry: Geometry, number: int, fields: dict[str, Any]) -> None:
-    """Set fields of an object (visible, locked, color) in the journal and the list."""
-    journal.write(geometry, [("set", number, fields)])
+def change(geometry: Geometry, fields: Mapping[int, dict[str, Any]]) -> None:
+    """Set fields (visible, locked, color) of objects, by number, in the journal and the list."""
+    journal.write(geometry, [("set", number, values) for number, values in fields.items()])
     geometry.changed()
     object_list.refresh(geometry)
-
-
-@watch.own
-def show(geometry: Geometry, visible: Mapping[int, bool]) -> None:
-    """Show these objects, by number, or hide them."""
-    state = journal.state(geometry)
-    changed = [number for number, wanted in visible.items() if state.get(number).visible != wanted]
-    if changed:
-        changes = [("set", number, {"visible": visible[number]}) for number in changed]
-        journal.write(geometry, changes)
-        geometry.changed()
-        object_list.refresh(geometry)
 
 
 @watch.own

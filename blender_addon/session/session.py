@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import bpy
 import numpy as np
@@ -243,7 +244,7 @@ class Session:
         pending = self.pending.by_request(event.request)
         if pending is not None:
             pending.progress = Progress.ARRIVED
-            self._jobs.append(_Job(lambda: self._apply(pending, event), pending))
+            self._jobs.append(_Job(partial(self._apply, pending, event), pending))
 
     def _failed(self, event: RequestFailed) -> None:
         pending = self.pending.by_request(event.request)
@@ -382,9 +383,8 @@ class Session:
 
     def look_at(self, geometry: Geometry) -> None:
         """Take over what came into the scan from elsewhere, where somebody may have changed it."""
-        uid, obj = geometry.data.session_uid, geometry.obj
-        version = watch.version(uid)
-        if self.looked_at.get(uid) == version or geometry.editing or obj.mode != "OBJECT" or not obj.data.is_editable:
+        uid, version = geometry.data.session_uid, watch.version(geometry.data.session_uid)
+        if self.looked_at.get(uid) == version or not _may_be_written(geometry):
             return
         self.looked_at[uid] = version
         taken = joined.take_over(geometry)
@@ -400,11 +400,10 @@ class Session:
                 continue
             geometry = Geometry(obj)
             self.look_at(geometry)
-            if obj.mode != "OBJECT" or geometry.editing or not obj.data.is_editable:
+            if not _may_be_written(geometry):
                 continue
             if object_list.mask_missing(geometry):
-                uids = obj.session_uid, uid
-                self._jobs.append(_Job(lambda uids=uids: self._settled(*uids)))
+                self._jobs.append(_Job(partial(self._settled, obj.session_uid, uid)))
             elif obj.data.scanpick.objects and journal.last_count(geometry) != geometry.count:
                 object_list.refresh(geometry)
 
@@ -499,6 +498,11 @@ class Session:
         journal.forget_all()
         object_list.forget_all()
         surroundings.forget_all()
+
+
+def _may_be_written(geometry: Geometry) -> bool:
+    """Whether what was done elsewhere can be written down now."""
+    return geometry.obj.mode == "OBJECT" and not geometry.editing and geometry.data.is_editable
 
 
 def redraw() -> None:

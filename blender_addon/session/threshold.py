@@ -35,7 +35,7 @@ def moved(item: bpy.types.PropertyGroup) -> None:
     answer = session.answers.of(geometry.data.session_uid, known)
     scan = session.known_scan(obj)
     if answer is None or scan is None or not len(answer.probabilities) == geometry.count == scan.count:
-        edits.change(geometry, known.number, {"threshold": value})
+        edits.change(geometry, {known.number: {"threshold": value}})
         return
     mask = application.decided(answer.probabilities, value)
     if known.starts:

@@ -44,6 +44,15 @@ def open_scan(stage, build=build_scan) -> None:
     stage.preferences.address = stage.address
 
 
+def open_for_clicks(stage, voxel_size: float):
+    """`open_scan`, with the sidebar open and the click tool taken; voxel_size: metres."""
+    open_scan(stage)
+    bpy.data.objects["scan"].data.scanpick.voxel_size = voxel_size
+    yield
+    yield from stage.sidebar()
+    yield from stage.take_click_tool()
+
+
 def members(name: str) -> set[int]:
     obj = bpy.data.objects["scan"]
     if obj.mode == "EDIT":

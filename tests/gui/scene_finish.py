@@ -1,7 +1,7 @@
 """The Finish panel: threshold slider, grow, shrink, fill holes, keep clicked parts, and the jump to what is left."""
 
 import bpy
-from scene_edit_mode import members, open_scan
+from scene_edit_mode import members, open_for_clicks
 from scene_tool import looking, notice
 
 TOP = (0.1, -0.1, 0.8)  # on the box's lid
@@ -20,11 +20,7 @@ def finished(stage, operator: str):
 
 
 def play(stage):
-    open_scan(stage)
-    bpy.data.objects["scan"].data.scanpick.voxel_size = 0.03
-    yield
-    yield from stage.sidebar()
-    yield from stage.take_click_tool()
+    yield from open_for_clicks(stage, voxel_size=0.03)
     yield from stage.click(stage.place_of(TOP))
     yield from stage.until(lambda: bool(members("Object 1")), "the mask")
     clicked = members("Object 1")

@@ -3,7 +3,7 @@
 import bpy
 import numpy as np
 from mathutils import Euler
-from scene_edit_mode import members, open_scan
+from scene_edit_mode import members, open_for_clicks
 
 LID = (0.1, -0.1, 0.8)
 OVER_THE_LID = (0.0, 0.0, 1.4)
@@ -44,11 +44,7 @@ def notice(stage, name: str) -> list[str]:
 
 
 def play(stage):
-    open_scan(stage)
-    bpy.data.objects["scan"].data.scanpick.voxel_size = 0.04
-    yield
-    yield from stage.sidebar()
-    yield from stage.take_click_tool()
+    yield from open_for_clicks(stage, voxel_size=0.04)
     stage.view[0].spaces.active.region_3d.view_rotation = Euler((0.3, 0, 0)).to_quaternion()
     add("cube", cube(), (3, 0, 0))
     yield from stage.pause(0.5)

@@ -1,7 +1,7 @@
 """The click tool in Object Mode: hover, add, remove, undo, accept, next object, colours, with mouse and keys only."""
 
 import bpy
-from scene_edit_mode import members, open_scan
+from scene_edit_mode import members, open_for_clicks
 
 
 def notice(stage) -> str:
@@ -17,11 +17,7 @@ def looking(stage) -> tuple:
 
 
 def play(stage):
-    open_scan(stage)
-    bpy.data.objects["scan"].data.scanpick.voxel_size = 0.04
-    yield
-    yield from stage.sidebar()
-    yield from stage.take_click_tool()
+    yield from open_for_clicks(stage, voxel_size=0.04)
     yield from stage.move(stage.place_of((0.1, -0.1, 0.8)))
     yield from stage.until(lambda: stage.module("tool.hover").current is not None, "the hover ring")
     yield from stage.shot("1_hover")
