@@ -125,7 +125,10 @@ def take_pictures(folder: Path) -> None:
         display = request.read_text()
         if display and shutil.which("import"):
             picture = request.with_suffix(".png")
-            subprocess.run(["import", "-display", display, "-window", "root", str(picture)], check=False)
+            command = ["import", "-display", display, "-window", "root", str(picture)]
+            for _ in range(3):  # on a busy machine the X server may refuse once
+                if subprocess.run(command, check=False).returncode == 0:
+                    break
         request.unlink()
 
 

@@ -257,14 +257,17 @@ class Stage:
         for _ in range(3):
             yield
         request = self.out / f"{name}.request"
-        request.write_text(os.environ.get("DISPLAY", ""))
-        deadline = time.monotonic() + 20
+        asked = self.out / f"{name}.asked"
+        asked.write_text(os.environ.get("DISPLAY", ""))
+        asked.replace(request)  # whole or not there: the test outside looks at any moment
+        deadline = time.monotonic() + 60
         while request.exists() and time.monotonic() < deadline:
             yield
 
     def picture(self, name: str) -> Iterator[None]:
         """The window as sRGB float32 (H, W, 4) from the lower left, returned by `yield from`; the picture is kept."""
         yield from self.shot(name)
+        assert (self.out / f"{name}.png").exists(), f"the screen was not photographed for {name}"
         image = bpy.data.images.load(str(self.out / f"{name}.png"))
         pixels = np.empty(image.size[0] * image.size[1] * 4, np.float32)
         image.pixels.foreach_get(pixels)
