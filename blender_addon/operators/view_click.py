@@ -34,7 +34,7 @@ def _sight(
     context: bpy.types.Context, event: bpy.types.Event, obj: bpy.types.Object | None, exact: bool
 ) -> seeing.Sight | None:
     """What of a scan is under the mouse."""
-    if obj is None or context.region_data is None or not obj.visible_in_viewport_get(context.space_data):
+    if obj is None or context.region_data is None or not seeing.is_shown(obj, context.space_data):
         return None
     mouse = (event.mouse_region_x, event.mouse_region_y)
     size = settings.get().point_size * context.preferences.system.pixel_size
@@ -65,7 +65,7 @@ def _elsewhere(
 
 
 def _may_be_meant(context: bpy.types.Context, obj: bpy.types.Object) -> bool:
-    shown = obj.type in SCAN_TYPES and obj.visible_in_viewport_get(context.space_data)
+    shown = obj.type in SCAN_TYPES and seeing.is_shown(obj, context.space_data)
     return shown and obj != context.object and not obj.hide_select
 
 
@@ -74,7 +74,7 @@ def _missed(context: bpy.types.Context, other: bpy.types.Object | None) -> str:
     obj = scan_object(context)
     if obj is None:
         return trouble(context)
-    if not obj.visible_in_viewport_get(context.space_data):
+    if not seeing.is_shown(obj, context.space_data):
         return f"Clicks go to “{obj.name}”, which is hidden: show it, or select another scan"
     if other is not None:
         return f"Clicks go to “{obj.name}”; to click on “{other.name}”, select it first"

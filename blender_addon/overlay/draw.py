@@ -9,7 +9,7 @@ import numpy as np
 from ..scan.geometry import SCAN_TYPES, Geometry
 from ..session import journal, object_list, watch
 from ..session.session import session
-from ..tool.seeing import view_of
+from ..tool.seeing import is_shown, view_of
 from . import hidden, markers, settings, shader
 from .cloud import Cloud
 
@@ -71,8 +71,7 @@ def is_drawn(obj: bpy.types.Object) -> bool:
 
 
 def drawn_objects(context: bpy.types.Context) -> list[bpy.types.Object]:
-    space = context.space_data
-    return [obj for obj in context.view_layer.objects if is_drawn(obj) and obj.visible_in_viewport_get(space)]
+    return [obj for obj in context.view_layer.objects if is_drawn(obj) and is_shown(obj, context.space_data)]
 
 
 def palette(obj: bpy.types.Object, view: settings.ScanpickView) -> np.ndarray:

@@ -14,7 +14,7 @@ from ..session import object_list
 from ..session.session import Session
 from ..session.state import Place, Press
 from ..tool import hover
-from ..tool.seeing import view_of
+from ..tool.seeing import is_shown, view_of
 from . import hidden, settings
 
 POSITIVE, NEGATIVE = (0.25, 0.9, 0.3, 1.0), (0.95, 0.25, 0.2, 1.0)
@@ -79,7 +79,7 @@ def draw(context: bpy.types.Context, view: settings.ScanpickView, session: Sessi
     obj = context.object
     gpu.state.blend_set("ALPHA")
     try:
-        if obj is None or obj.type not in SCAN_TYPES or not obj.visible_in_viewport_get(context.space_data):
+        if obj is None or obj.type not in SCAN_TYPES or not is_shown(obj, context.space_data):
             return
         scale = context.preferences.system.ui_scale
         shapes = _Shapes()

@@ -100,6 +100,12 @@ def _faces(obj: bpy.types.Object, version: tuple) -> tuple:
     return len(obj.data.polygons), zlib.crc32(corners)
 
 
+def is_shown(obj: bpy.types.Object, space: bpy.types.SpaceView3D) -> bool:
+    """Whether a viewport shows an object: Blender's own answer about a viewport passes over disabled collections, and
+    over excluded ones that have instances."""
+    return obj.visible_get() and obj.visible_in_viewport_get(space)
+
+
 def view_of(region: bpy.types.Region, region_3d: bpy.types.RegionView3D, obj: bpy.types.Object) -> View:
     """How the region sees the object's own coordinates."""
     world = np.array(obj.matrix_world, dtype=np.float64)

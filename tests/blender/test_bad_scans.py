@@ -1,5 +1,7 @@
 """Scans in a state that clicks were not made for: a sentence or a mask, and nothing lost."""
 
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
@@ -114,6 +116,35 @@ def test_instances_of_a_collection_are_no_scan_and_it_is_said(scan, session, tro
     scan.context.view_layer.objects.active = instancer
     assert not scan.ops.scanpick.click.poll()
     assert trouble(scan.context) == "Select a scan first: a mesh or a point cloud"
+
+
+@pytest.mark.parametrize("how", ["disabled", "excluded", "no meshes"])
+def test_a_scan_that_the_viewport_does_not_show_is_neither_drawn_nor_clicked(blender, module, how):
+    scene, obj = blender.context.scene, add_mesh(POINTS)
+    room = blender.data.collections.new("room")
+    scene.collection.children.link(room)
+    room.objects.link(obj)
+    scene.collection.objects.unlink(obj)
+    instancer = blender.data.objects.new("instance", None)
+    instancer.instance_type, instancer.instance_collection = "COLLECTION", room
+    scene.collection.objects.link(instancer)
+    space = next(a.spaces.active for s in blender.data.screens for a in s.areas if a.type == "VIEW_3D")
+    context = SimpleNamespace(space_data=space, view_layer=blender.context.view_layer, object=instancer)
+
+    def shown():
+        blender.context.view_layer.update()
+        meant = module("operators.view_click")._may_be_meant(context, obj)
+        assert module("overlay.draw").drawn_objects(context) == [obj] * meant
+        return meant
+
+    assert shown()
+    if how == "disabled":
+        room.hide_viewport = True
+    elif how == "excluded":
+        context.view_layer.layer_collection.children["room"].exclude = True
+    else:
+        space.show_object_viewport_mesh = False
+    assert not shown()
 
 
 def test_hidden_vertices_are_neither_taken_nor_lost(scan, session):
