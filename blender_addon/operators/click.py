@@ -179,7 +179,9 @@ class SCANPICK_OT_predict_again(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         obj = scan_object(context)
-        _, known = active_known(context)
+        geometry, known = active_known(context)
+        if upcoming(geometry).get(known.number).locked:  # accepted before its mask was here
+            return fail(self, obj.data, f"“{known.name}” is locked: unlock it to change it.")
         try:
             changes = [("again", known.number, {})]
             pending = session.submit(obj, context.scene, known.number, changes, Step.AGAIN)

@@ -2,7 +2,20 @@
 
 import numpy as np
 import pytest
-from conftest import VOXEL, add_mesh, ball, click, connect, grid_points, group, instance, listed, notice, pump
+from conftest import (
+    VOXEL,
+    add_mesh,
+    ball,
+    click,
+    connect,
+    grid_points,
+    group,
+    instance,
+    listed,
+    notice,
+    pump,
+    wait_for_state,
+)
 
 POINTS = grid_points()
 LEFT, MIDDLE, RIGHT = 805, 820, 835
@@ -147,6 +160,20 @@ def test_an_object_of_the_list_is_accepted_while_a_mask_of_it_is_on_its_way(slow
     assert [(item.clicks, item.locked) for item in listed(slow).objects] == [(2, True)]
     slow.ops.ed.undo()
     assert [(item.clicks, item.locked) for item in listed(slow).objects] == [(1, False)]
+
+
+def test_the_mask_of_an_accepted_object_is_not_asked_for_again_in_place_of_the_one_that_waits(scan, connected, session):
+    click(scan, session, LEFT)
+    connected.kill()
+    wait_for_state(session, "lost")
+    press(scan, RIGHT)
+    scan.ops.scanpick.next_object(accept=True)
+    listed(scan).active = 0
+    assert scan.ops.scanpick.predict_again() == {"CANCELLED"} and "is locked" in notice(scan, session)
+    connected.start()
+    pump(session)
+    assert [(item.clicks, item.locked) for item in listed(scan).objects] == [(2, True)]
+    assert group("Object 1") == ball(POINTS, LEFT, VOXEL) | ball(POINTS, RIGHT, VOXEL)
 
 
 def test_a_click_that_is_given_up_takes_its_acceptance_with_it(slow, session):
