@@ -112,8 +112,8 @@ class SCANPICK_OT_click(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if scan_object(context) is None and context.region_data is not None and context.mode == "OBJECT":
-            return True  # the click may choose one
+        if context.region_data is not None and context.mode == "OBJECT":
+            return True  # where the active object is no scan that can be worked on, the click may choose one
         return _poll_view(cls, context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -144,6 +144,9 @@ class SCANPICK_OT_click(bpy.types.Operator):
 
     def _press(self, context: bpy.types.Context, vertex: int, local: tuple[float, float, float]) -> set[str]:
         obj = scan_object(context)
+        reason = trouble(context)
+        if reason:
+            return fail(self, obj.data, reason)
         geometry = Geometry(obj)
         if not np.isfinite(local).all():
             return fail(self, obj.data, "This vertex has no valid position: click on another.")

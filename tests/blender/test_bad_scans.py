@@ -147,6 +147,38 @@ def test_a_scan_that_the_viewport_does_not_show_is_neither_drawn_nor_clicked(ble
     assert not shown()
 
 
+def test_where_the_active_scan_is_linked_a_click_says_so_and_one_beside_it_chooses_another(
+    scan, session, module, monkeypatch, tmp_path
+):
+    path = str(tmp_path / "linked.blend")
+    linked = scan.data.objects.new("linked", scan.data.meshes.new("linked"))
+    linked.data.from_pydata(POINTS.tolist(), [], [])
+    scan.data.libraries.write(path, {linked})
+    scan.data.objects.remove(linked)
+    with scan.data.libraries.load(path, link=True) as (_, wanted):
+        wanted.objects = ["linked"]
+    linked = scan.data.objects["linked"]
+    scan.context.collection.objects.link(linked)
+    scan.context.view_layer.objects.active = linked
+    window = scan.context.window_manager.windows[0]
+    area = next(a for a in window.screen.areas if a.type == "VIEW_3D")
+    region = next(r for r in area.regions if r.type == "WINDOW")
+    view_click = module("operators.view_click")
+    seen = module("tool.seeing").Sight(MIDDLE, tuple(POINTS[MIDDLE].tolist()))
+    under_the_mouse = linked
+    monkeypatch.setattr(view_click, "_sight", lambda _, __, obj, exact: seen if obj == under_the_mouse else None)
+    click = view_click.SCANPICK_OT_click
+    operator = SimpleNamespace(positive=True, report=lambda *_: None, _press=lambda *at: click._press(operator, *at))
+    event = SimpleNamespace(mouse_region_x=0, mouse_region_y=0)
+    with scan.context.temp_override(window=window, area=area, region=region):
+        assert scan.ops.scanpick.click.poll() and click.invoke(operator, scan.context, event) == {"CANCELLED"}
+        assert "linked from another file" in notice(scan, session, "linked")
+        under_the_mouse = scan.data.objects["scan"]
+        assert click.invoke(operator, scan.context, event) == {"FINISHED"}
+    pump(session)
+    assert scan.context.object.name == "scan" and group("Object 1") == ball(POINTS, MIDDLE, VOXEL)
+
+
 def test_hidden_vertices_are_neither_taken_nor_lost(scan, session):
     click(scan, session, MIDDLE)
     before = group("Object 1")
