@@ -394,10 +394,12 @@ class Session:
             self.notice(uid, "INFO", f"{came}: click where one is wrong.")
 
     def _look_at_touched(self) -> None:
-        for uid in watch.take_touched():
-            obj = next((o for o in bpy.data.objects if o.type in SCAN_TYPES and o.data.session_uid == uid), None)
-            if obj is None:
-                continue
+        touched = watch.take_touched()
+        objects: dict[int, bpy.types.Object] = {}
+        for obj in bpy.data.objects if touched else ():  # once: thousands may be touched when a file is opened
+            if obj.type in SCAN_TYPES and obj.data.session_uid in touched:
+                objects.setdefault(obj.data.session_uid, obj)
+        for uid, obj in objects.items():
             geometry = Geometry(obj)
             self.look_at(geometry)
             if not _may_be_written(geometry):

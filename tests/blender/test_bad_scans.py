@@ -1,5 +1,6 @@
 """Scans in a state that clicks were not made for: a sentence or a mask, and nothing lost."""
 
+import time
 from types import SimpleNamespace
 
 import bpy
@@ -177,6 +178,21 @@ def test_where_the_active_scan_is_linked_a_click_says_so_and_one_beside_it_choos
         assert click.invoke(operator, scan.context, event) == {"FINISHED"}
     pump(session)
     assert scan.context.object.name == "scan" and group("Object 1") == ball(POINTS, MIDDLE, VOXEL)
+
+
+def test_thousands_of_other_objects_hold_nothing_up(blender, session):
+    for _ in range(2000):
+        other = blender.data.objects.new("other", blender.data.meshes.new("other"))
+        blender.context.collection.objects.link(other)
+    blender.context.view_layer.update()
+    session.pump()
+    for mesh in blender.data.meshes:
+        mesh.update_tag()
+    begun = time.perf_counter()
+    blender.context.view_layer.update()
+    told = time.perf_counter()
+    session.pump()
+    assert time.perf_counter() - told < max(2 * (told - begun), 0.5), "more than Blender itself took"
 
 
 def test_hidden_vertices_are_neither_taken_nor_lost(scan, session):
