@@ -31,7 +31,7 @@ def _scans_with_journal() -> list[Geometry]:
 
 
 def synchronise() -> None:
-    """After undo, redo or load: bring journal, group names and list in line with what the meshes say."""
+    """After undo, redo, load or enabling: bring journal, group names and list in line with what the meshes say."""
     watch.all_changed()
     for geometry in _scans_with_journal():
         journal.restore(geometry)
@@ -136,12 +136,14 @@ def register() -> None:
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).append(handler)
     preferences.on_server_changed = _server_changed
+    bpy.app.timers.register(synchronise)  # a file may be open already, and at Blender's start cannot be looked at yet
     wake()
 
 
 def unregister() -> None:
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+    for timer in (_tick, synchronise):
+        if bpy.app.timers.is_registered(timer):
+            bpy.app.timers.unregister(timer)
     for name, handler in _HANDLERS:
         handlers = getattr(bpy.app.handlers, name)
         if handler in handlers:

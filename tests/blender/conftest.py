@@ -129,6 +129,14 @@ def preferences() -> "bpy.types.AddonPreferences":
     return bpy.context.preferences.addons[ADDON].preferences
 
 
+def enable_again() -> None:
+    """Enable the add-on after it was disabled, and let Blender call it as it does in a window."""
+    bpy.ops.preferences.addon_enable(module=ADDON)
+    handlers = sys.modules[f"{ADDON}.handlers"]
+    assert bpy.app.timers.is_registered(handlers.synchronise)
+    handlers.synchronise()
+
+
 def connect(session, address: str) -> None:
     preferences().address = address
     session.connection.start()

@@ -5,7 +5,19 @@ import sys
 import bpy
 import numpy as np
 import pytest
-from conftest import ADDON, add_mesh, click, edit_mode, grid_points, group, listed, looking_down, notice, object_mode
+from conftest import (
+    ADDON,
+    add_mesh,
+    click,
+    edit_mode,
+    enable_again,
+    grid_points,
+    group,
+    listed,
+    looking_down,
+    notice,
+    object_mode,
+)
 
 FLOOR = grid_points()
 ROOM = np.concatenate([FLOOR, FLOOR + [0, 0, 1]])
@@ -255,12 +267,12 @@ def test_an_artist_who_displays_it_otherwise_is_obeyed(room, hidden, tmp_path):
     assert displayed(room) == "BOUNDS"
 
 
-def test_the_addon_goes_and_comes(room):
+def test_the_addon_goes_and_comes(room, hidden):
     show(room)
+    hidden.follow()
     room.ops.preferences.addon_disable(module=ADDON)
     assert displayed(room) == "SOLID"
-    room.ops.preferences.addon_enable(module=ADDON)
-    sys.modules[f"{ADDON}.overlay.hidden"].follow()
+    enable_again()
     assert displayed(room) == "BOUNDS"
 
 

@@ -13,6 +13,7 @@ from conftest import (
     ball,
     click,
     edit_mode,
+    enable_again,
     grid_points,
     group,
     install,
@@ -310,6 +311,16 @@ def test_the_addon_disabled_enabled_and_updated_in_the_middle(scan, session, add
     assert listed(scan).objects[0].clicks == 4
     scan.ops.ed.undo()
     assert everything(scan) == updated
+
+
+def test_what_was_done_while_the_addon_was_disabled_is_seen_when_it_is_enabled(scan, session):
+    click(scan, session, PLACES[0])
+    scan.ops.preferences.addon_disable(module=ADDON)
+    scan.data.objects["scan"].vertex_groups["Object 1"].name = "chair"
+    enable_again()
+    pump(sys.modules[f"{ADDON}.session.session"].session)
+    assert [(item.name, item.clicks) for item in listed(scan).objects] == [("chair", 1)]
+    assert len(sys.modules[f"{ADDON}.overlay.markers"]._presses(scan.data.objects["scan"])) == 1, "the click is drawn"
 
 
 def test_the_addon_removed_and_installed_again(scan, session, tmp_path):
