@@ -39,7 +39,9 @@ def _numbers(obj: bpy.types.Object) -> frozenset[int]:
     view = settings.get()
     if not view.show or obj.type not in SCAN_TYPES or obj.data is None:
         return frozenset()
-    if not obj.is_editable or obj.override_library is not None or (obj.type == "MESH" and len(obj.data.polygons)):
+    if not obj.data.is_editable or obj.override_library is not None:  # there the artist could not open an eye again
+        return frozenset()
+    if obj.type == "MESH" and len(obj.data.polygons):
         return frozenset()
     left = view.mode == "LEFT"
     return frozenset(item.number for item in obj.data.scanpick.objects if left or not item.visible)

@@ -234,6 +234,23 @@ def test_a_file_written_past_the_handlers_as_after_a_crash(room, tmp_path):
     assert displayed(room) == "SOLID"
 
 
+@pytest.mark.parametrize("local", [False, True])
+def test_of_a_linked_scan_nothing_is_hidden_as_its_eyes_can_not_be_opened(room, module, tmp_path, local):
+    path = str(tmp_path / "room.blend")
+    show(room)
+    room.ops.wm.save_as_mainfile(filepath=path)
+    room.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    with room.data.libraries.load(path, link=True) as (there, wanted):
+        wanted.objects, wanted.meshes = there.objects, there.meshes
+    obj = room.data.objects.new("scan", wanted.meshes[0]) if local else wanted.objects[0]
+    room.context.collection.objects.link(obj)
+    room.context.view_layer.objects.active = obj
+    look("LEFT")
+    module("overlay.hidden").synchronise()
+    assert not room.ops.scanpick.object_show.poll()
+    assert module("overlay.hidden").vertices(obj) is None and obj.display_type == ("TEXTURED" if local else "SOLID")
+
+
 def test_copies_have_it_back_too(room, hidden):
     show(room)
     for linked in (False, True):
