@@ -4,7 +4,6 @@ Lengths in metres are those at voxels of 5 cm; other working resolutions are sca
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -52,23 +51,6 @@ def box_around(
             f"This object's clicks lie {float((high - low).max()):.3g} m apart, with {voxels:,} voxels between; at "
             f"most {MAX_CLICKED_VOXELS:,} fit. Choose larger voxels, or make two objects of it."
         )
-    return box
-
-
-def widest_around(scene: Scene, position: np.ndarray, edges: Sequence[float], most: int) -> TileBox:
-    """Tiles of the widest square around a place (1, 3), scan coordinates, that holds at most so many voxels.
-
-    edges: in metres, ascending; the first is taken whatever it holds. Raises UserError where there are no points.
-    """
-    box = box_around(scene, position, edges[0], edges[0] / 2)
-    for edge in edges[1:]:
-        try:
-            wider = box_around(scene, position, edge, edge / 2)
-        except TooFarApart:
-            break
-        if scene.voxels_inside(wider) > most:
-            break
-        box = wider
     return box
 
 

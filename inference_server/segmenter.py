@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .adaptation import AdaptationConfig, Example, follow_clicks, network_scores
-from .boxes import STEP, box_around, grown_to, widest_around
+from .boxes import STEP, box_around, grown_to
 from .closeup import CLOSE_MARGIN, CLOSE_REGION, CLOSEUP_BYTES, Closeup, Sight, clicks_in_sight, sight_of
 from .errors import UserError
 from .history import HISTORY_BYTES, Answer, Before, Seen, steps_before
@@ -21,10 +21,8 @@ from .scene import Region, RegionCache, Scene, TileBox
 from .timing import Clock
 from .wire.protocol import Click
 
-LEARNT_REGIONS = (3.0, 6.0, 12.0, 24.0)
-"""Edges in metres (at 5 cm voxels) of squares around the newest click: the network adapts on the widest that holds at
-most LEARNT_VOXELS, since the clicks on a sparse scan lie far apart."""
-LEARNT_VOXELS = 8_000
+LEARNT_REGION = 3.0
+"""Edge in metres (at 5 cm voxels) of the square around the newest click on which the network adapts."""
 UNCONNECTED = 3.0
 """Log-odds against parts of the mask that no positive click touches: 2 to 4 points of IoU on validation rooms."""
 MAX_GROWTH = 4
@@ -216,9 +214,9 @@ class Segmenter:
     def _adapted(
         self, scene: Scene, clicks: Sequence[Click], before: Before | None, adapting: Adapting
     ) -> dict[str, Tensor]:
-        """Parameters that follow the clicks around the newest one; a square of few voxels bounds time and memory."""
+        """Parameters that follow the clicks around the newest one; a square of one size bounds time and memory."""
         positions, _ = places(clicks)
-        box = widest_around(scene, positions[-1:], LEARNT_REGIONS, LEARNT_VOXELS)
+        box = box_around(scene, positions[-1:], LEARNT_REGION, LEARNT_REGION / 2)
         inside = scene.is_inside(box, positions)
         near = [click for click, is_inside in zip(clicks, inside, strict=True) if is_inside]
         if not near:  # the newest one is beside the scan

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference_server import boxes
-from inference_server.boxes import STEP, grown_to, widest_around
+from inference_server.boxes import STEP, grown_to
 from inference_server.scene import Scene, TileBox
 
 WIDTH = 30
@@ -45,18 +45,3 @@ def test_where_a_large_step_would_hold_too_many_voxels_a_smaller_one_is_taken(fl
     assert grown_to(floor, box, voxels(floor, box), 8 * STEP) == TileBox(10 - STEP, 10 - STEP, 16 + STEP, 16 + STEP)
     monkeypatch.setattr(boxes, "MAX_REGION_VOXELS", floor.voxels_inside(box))
     assert grown_to(floor, box, voxels(floor, box), 8 * STEP) == box
-
-
-def test_a_square_is_as_wide_as_its_voxels_allow_and_never_less_than_the_first(floor):
-    middle, edges = np.array([[12.0, 12.0, 0.0]]), (3.0, 6.0, 12.0)
-    narrow, wide, wider = (floor.voxels_inside(widest_around(floor, middle, (edge,), 0)) for edge in edges)
-    assert narrow < wide < wider
-    for most, held in ((1e9, wider), (wider, wider), (wider - 1, wide), (wide - 1, narrow), (0, narrow)):
-        assert floor.voxels_inside(widest_around(floor, middle, edges, most)) == held
-
-
-def test_a_square_that_would_hold_more_than_clicks_may_ask_for_is_not_tried(floor, monkeypatch):
-    middle = np.array([[12.0, 12.0, 0.0]])
-    narrow = widest_around(floor, middle, (3.0,), 0)
-    monkeypatch.setattr(boxes, "MAX_CLICKED_VOXELS", floor.voxels_inside(narrow))
-    assert widest_around(floor, middle, (3.0, 6.0), 10**9) == narrow
