@@ -28,10 +28,10 @@ class AdaptationConfig:
     held_out: show the first positive clicks only and ask for all, instead of showing all.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     lam: float = 0.1
-    gamma: float = 1.0
-    steps: int = 5
+    gamma: float = 5.0
+    steps: int = 10
     held_out: bool = True
 
 
