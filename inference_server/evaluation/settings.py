@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from inference_server import __version__
 
 METHODS = ("network", "region-growing", "graph-cut")
-ADAPTATIONS = ("ours", "paper")
+ADAPTATIONS = ("ours", "strong", "paper")
 """Names of `inference_server.adaptation.ADAPTATIONS`, which takes torch to import."""
 
 DEFAULT_VOXEL_SIZE = 0.05

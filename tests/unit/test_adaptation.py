@@ -12,6 +12,7 @@ from inference_server.__main__ import app
 from inference_server.adaptation import ADAPTATIONS, AdaptationConfig, Example, _Adam, _parts, follow_clicks, log_odds
 from inference_server.data.scans import Scan, write_ply
 from inference_server.errors import UserError
+from inference_server.evaluation import settings
 from inference_server.importance import importance_file, measure, read_importance, write_importance
 from inference_server.models.checkpoints import WEIGHTS_FOLDER, save_weights
 from inference_server.models.inputs import ClickTensors
@@ -267,3 +268,17 @@ class TestPredictor:
     def test_the_papers_values_are_there_by_name(self):
         assert ADAPTATIONS["paper"].learning_rate == 5e-5 and ADAPTATIONS["paper"].lam == 0.1
         assert not ADAPTATIONS["paper"].held_out
+
+
+def test_adaptations_are_offered_by_the_names_that_they_have():
+    assert tuple(ADAPTATIONS) == settings.ADAPTATIONS
+
+
+def test_a_strong_adaptation_moves_a_network_farther():
+    model, clicks = Linear(), example((0.1, True), (1.9, True))
+    far, shown, importance = int(1.9 / 0.05), torch.tensor([True, False]), {"matrix": torch.ones(5, 2)}
+    ours, strong = (
+        log_odds(model, clicks, follow_clicks(model, clicks, importance, ADAPTATIONS[name]), shown)[far]
+        for name in ("ours", "strong")
+    )
+    assert strong > ours

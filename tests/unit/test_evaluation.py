@@ -534,7 +534,7 @@ def test_a_crop_is_named_in_every_table(scan_file):
     [
         (["--method", "magic"], "choose one of network, region-growing, graph-cut"),
         (["--ap", "best"], "choose one of probability, agile3d"),
-        (["--adaptation", "best"], "choose one of ours, paper"),
+        (["--adaptation", "best"], "choose one of ours, strong, paper"),
         (["--adapt"], "--adapt is for the network"),
         (["--other-clicks", "--crop", "5"], "needs whole scans"),
         (["--voxel-size", "0"], "positive number of metres"),
