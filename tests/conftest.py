@@ -7,6 +7,7 @@ summary and one exit code.
 """
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ HERE = Path(__file__).parent
 BLENDER_TESTS = HERE / "blender"
 INSIDE = "SCANPICK_INSIDE_BLENDER"
 TIMEOUT = 900  # seconds for one file: a hung Blender must not hang CI
+
+
+def pytest_configure() -> None:
+    """What a shell runs in its background is deaf to Ctrl+C, and so is all that it starts; tests send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
