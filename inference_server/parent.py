@@ -27,11 +27,23 @@ def _watch() -> None:
 
 def shut_down(pool: ProcessPoolExecutor) -> None:
     """Let a pool finish what is under way, and nothing more; interrupted while it does, its processes are ended."""
+    finished = threading.Event()
+
+    def finish() -> None:
+        try:
+            pool.shutdown(cancel_futures=True)
+        finally:
+            finished.set()
+
+    # not waited for by join: interrupted in one, Python takes a thread that goes on for ended, and may hang at its exit
+    threading.Thread(target=finish, daemon=True, name="scanpick-shut-down").start()
     try:
-        pool.shutdown(cancel_futures=True)
+        while not finished.wait(0.1):
+            pass
     except KeyboardInterrupt:
         for process in active_children():
             process.terminate()
+        finished.wait(10)
         raise
 
 
