@@ -64,7 +64,7 @@ def press(
     if known is None and not changes:
         raise ClickError(study.GONE)
     if known is not None and known.locked:
-        raise ClickError(f"“{known.name}” is locked: unlock it to change it.")
+        raise ClickError(known.locked_message("change"))
     if known is not None and not known.visible:
         changes = [("set", number, {"visible": True})]  # what a click changes is seen
     begun = known is not None and (known.starts or any(p.positive for p in known.presses))
@@ -152,7 +152,7 @@ class SCANPICK_OT_take_back(bpy.types.Operator):
             return {"FINISHED"}
         geometry, known = active_known(context)
         if known.locked:
-            return fail(self, obj.data, f"“{known.name}” is locked: unlock it to change it.")
+            return fail(self, obj.data, known.locked_message("change"))
         changes = [("back", known.number, {"entry": known.presses[-1].entry})]
         try:
             pending = session.submit(obj, context.scene, known.number, changes, Step.TAKE_BACK)
@@ -181,7 +181,7 @@ class SCANPICK_OT_predict_again(bpy.types.Operator):
         obj = scan_object(context)
         geometry, known = active_known(context)
         if upcoming(geometry).get(known.number).locked:  # accepted before its mask was here
-            return fail(self, obj.data, f"“{known.name}” is locked: unlock it to change it.")
+            return fail(self, obj.data, known.locked_message("change"))
         try:
             changes = [("again", known.number, {})]
             pending = session.submit(obj, context.scene, known.number, changes, Step.AGAIN)

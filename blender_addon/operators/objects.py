@@ -49,7 +49,7 @@ class SCANPICK_OT_object_delete(_ChangesList, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         geometry, known = active_known(context)
         if known.locked:
-            return fail(self, geometry.data, f"“{known.name}” is locked: unlock it to delete it.")
+            return fail(self, geometry.data, known.locked_message("delete"))
         for pending in session.pending.of_object(geometry.data.session_uid, known.number):
             session.cancel(pending)
         if journal.state(geometry).overlap:
@@ -96,7 +96,7 @@ class SCANPICK_OT_object_merge(_ChangesList, bpy.types.Operator):
         other = journal.state(geometry).get(scan.objects[scan.active + 1].number)
         for each in (known, other):
             if each.locked:
-                return fail(self, geometry.data, f"“{each.name}” is locked: unlock it to merge it.")
+                return fail(self, geometry.data, each.locked_message("merge"))
             if session.pending.of_object(geometry.data.session_uid, each.number):
                 return fail(self, geometry.data, f"A mask of “{each.name}” is still on its way: wait for it.")
         session.settle(geometry)

@@ -40,7 +40,7 @@ def change_by_hand(
     if known is None:
         raise ApplicationError("The object is gone, so nothing was changed: undo or redo until it is back.")
     if known.locked:
-        raise ApplicationError(f"“{known.name}” is locked: unlock it to change it.")
+        raise ApplicationError(known.locked_message("change"))
     before = journal.revision(geometry)
     noticed = yield from session.noticing(geometry)
     mask = application.mask_of(geometry, number, noticed)

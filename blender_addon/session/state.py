@@ -111,6 +111,10 @@ class ObjectState:
     def click_count(self) -> int:
         return len(self.presses)
 
+    def locked_message(self, verb: str) -> str:
+        """What the artist is told who wants to change, delete, ... it while it is locked."""
+        return f"“{self.name}” is locked: unlock it to {verb} it."
+
 
 @dataclass(frozen=True)
 class ScanState:

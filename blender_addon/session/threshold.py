@@ -29,7 +29,7 @@ def moved(item: bpy.types.PropertyGroup) -> None:
         return
     if known.locked:
         object_list.refresh(geometry)  # the slider springs back
-        session.notice(item.id_data.session_uid, "WARNING", f"“{known.name}” is locked: unlock it to change it.")
+        session.notice(item.id_data.session_uid, "WARNING", known.locked_message("change"))
         return
     value = round(item.threshold, 4)
     answer = session.answers.of(geometry.data.session_uid, known)
