@@ -26,6 +26,8 @@ class AdaptationConfig:
     """How a network adapts. lam(bda) is the paper's; the rest is ours, chosen on validation scans (docs/evaluation.md).
 
     held_out: show the first positive clicks only and ask for all, instead of showing all.
+    doubt: voxels. So near a positive click the first prediction's background is hardly believed: the click is there
+    since it was wrong. 0: all of it is believed, as in the paper.
     """
 
     learning_rate: float = 1e-3
@@ -33,12 +35,13 @@ class AdaptationConfig:
     gamma: float = 1.0
     steps: int = 5
     held_out: bool = True
+    doubt: float = 0.0
 
 
 OURS = AdaptationConfig()
 ADAPTATIONS = {
     "ours": OURS,
-    "strong": AdaptationConfig(learning_rate=2e-3, gamma=5.0, steps=10),
+    "strong": AdaptationConfig(learning_rate=2e-3, gamma=5.0, steps=10, doubt=40.0),
     "paper": AdaptationConfig(learning_rate=5e-5, held_out=False),
 }
 """By name: ours for the shipped networks; strong for those of the paper's inputs alone, which have more to learn and so
@@ -99,7 +102,7 @@ def follow_clicks(
     """Parameters by name, float32, adapted to an object's clicks; the model's own stay as they are.
 
     Minimises, from the model's own parameters theta* and with Adam,
-      CE at the clicked voxels (mean over clicks) + (1 - lambda) BCE to the first prediction
+      CE at the clicked voxels (mean over clicks) + (1 - lambda) BCE to the first prediction, where it is believed
       + gamma sum_i Omega_i (theta_i - theta*_i)^2.
     importance: Omega by parameter name; a parameter that is not in it is left alone. Batch norms must be folded or
     in evaluation mode: their statistics are not touched. Where nothing can be held out (a single positive click),
@@ -114,10 +117,11 @@ def follow_clicks(
     clicked, labels = example.labels()
     with torch.no_grad():
         first = (log_odds(model, example) > 0).float()
+        believed = _believed(example, first, config.doubt)
     for step in range(config.steps):
         scores = log_odds(model, example, now, parts[step % len(parts)])
         loss = binary_cross_entropy_with_logits(scores[clicked], labels)
-        loss = loss + (1 - config.lam) * binary_cross_entropy_with_logits(scores, first)
+        loss = loss + (1 - config.lam) * binary_cross_entropy_with_logits(scores, first, believed)
         loss.backward()
         with torch.no_grad():
             # the gradient of the last term, without a graph over all parameters
@@ -125,6 +129,17 @@ def follow_clicks(
                 value.grad.addcmul_(importance[name], value - start[name], value=2 * config.gamma)
         optimizer.step()
     return {name: value.detach() for name, value in now.items()}
+
+
+def _believed(example: Example, first: Tensor, doubt: float) -> Tensor | None:
+    """How much of the first prediction (V,) is believed at each voxel, 0 to 1: all of the object, and of the background
+    1 - exp(-(d / doubt)^2) at a distance d from the nearest positive click. None without doubt, or such clicks."""
+    positive = example.clicks.xyz[example.clicks.positive]
+    if not doubt or not len(positive):
+        return None
+    distance = torch.cdist(example.points.xyz, positive).amin(1)
+    far = -torch.expm1(-((distance / (doubt * TRAINED_VOXEL)) ** 2))
+    return torch.where(first > 0, 1.0, far)
 
 
 class _Adam:

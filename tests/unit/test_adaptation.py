@@ -9,7 +9,16 @@ from torch import nn
 from typer.testing import CliRunner
 
 from inference_server.__main__ import app
-from inference_server.adaptation import ADAPTATIONS, AdaptationConfig, Example, _Adam, _parts, follow_clicks, log_odds
+from inference_server.adaptation import (
+    ADAPTATIONS,
+    AdaptationConfig,
+    Example,
+    _Adam,
+    _believed,
+    _parts,
+    follow_clicks,
+    log_odds,
+)
 from inference_server.data.scans import Scan, write_ply
 from inference_server.errors import UserError
 from inference_server.evaluation import settings
@@ -94,6 +103,28 @@ def test_where_nothing_can_be_held_out_nothing_changes(clicks):
 def test_positive_clicks_are_held_out_the_last_first_and_negative_ones_always_shown():
     parts = _parts(torch.tensor([True, False, True, True, False]))
     assert [part.tolist() for part in parts] == [[True, True, True, False, True], [True, True, False, False, True]]
+
+
+def test_the_background_is_doubted_near_positive_clicks_and_the_object_nowhere():
+    clicks = example((0.1, True), (1.9, True), (0.9, False), width=8.0)
+    first = torch.zeros(len(clicks.points.xyz))
+    first[:10] = 1.0
+    believed = _believed(clicks, first, doubt=10.0)
+    assert torch.equal(believed[:10], torch.ones(10))
+    at = [int(x / 0.05) for x in (1.9, 2.4, 7.9)]  # on the click, half a metre from it, far from both
+    assert believed[at].tolist() == pytest.approx([0.0, 1 - np.exp(-1), 1.0], abs=0.06)
+    assert _believed(clicks, first, doubt=0.0) is None
+    assert _believed(example((0.9, False)), first, doubt=10.0) is None
+
+
+def test_what_is_around_a_missed_click_comes_with_it_where_the_first_prediction_is_doubted():
+    model, clicks = Linear(), example((0.1, True), (1.9, True))
+    near, nothing = int(1.7 / 0.05), {"matrix": torch.zeros(5, 2)}
+    sure, doubting = (
+        log_odds(model, clicks, follow_clicks(model, clicks, nothing, AdaptationConfig(5e-2, steps=20, doubt=doubt)))
+        for doubt in (0.0, 40.0)
+    )
+    assert doubting[near] > sure[near] + 0.1
 
 
 def test_important_weights_are_held_back_and_those_without_importance_stay():
