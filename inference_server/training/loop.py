@@ -122,6 +122,8 @@ class Trainer:
         """Train to the configured number of steps; `report(step, figures)` is called after every step, with figures
         when the groups in hand are done."""
         config = self.config
+        if self.place.leads and self.group >= config.groups:
+            self._save_weights()  # they follow the checkpoint: a disk that was full may have held them back
         saved = started = time.monotonic()
         way_out = "run it again with fewer --workers; it goes on where it stopped"
         with noticing_deaths(way_out), ClickWorkers(config, self.workers) as workers:
@@ -207,9 +209,12 @@ class Trainer:
             except RuntimeError as error:  # torch's own words on a full disk, in place of the system's
                 reason = error.__context__
                 raise reason if isinstance(reason, OSError) else OSError(_reason(error)) from error
+        self._save_weights()
+        self.saved = self.step
+
+    def _save_weights(self) -> None:
         facts = {"training": json.dumps({"steps": self.step, "hours": round(self.seconds / 3600, 2)})}
         save_weights(self.folder / "weights.safetensors", to_bytes(self.average), self.config.model, facts)
-        self.saved = self.step
 
     def _resume(self) -> None:
         try:

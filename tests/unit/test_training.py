@@ -498,6 +498,21 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint_is_a_sentence_and_the_last_on
     assert not list((tmp_path / "run").glob(".*")), "the half-written file is gone"
 
 
+def test_a_run_whose_last_weights_found_a_full_disk_writes_them_when_started_again(scans, tmp_path, monkeypatch):
+    def full(*_):
+        raise UserError("Cannot write weights.safetensors: No space left on device.")
+
+    trainer = Trainer(config(scans, steps=4), tmp_path, "cpu")
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="No space left"):
+        patch.setattr(loop, "save_weights", full)
+        trainer.run(lambda *_: None)
+    assert trainer.checkpoint.exists() and not (tmp_path / "weights.safetensors").exists()
+    again = Trainer(config(scans, steps=4), tmp_path, "cpu")
+    again.run(lambda *_: None)
+    assert again.step == 4
+    read_weights(tmp_path / "weights.safetensors")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_for_the_log_is_a_sentence(scans, tmp_path):
     (tmp_path / "run").mkdir()
