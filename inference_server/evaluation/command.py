@@ -84,6 +84,8 @@ def command(
     _check_choice("adaptation", adaptation, ADAPTATIONS)
     if adapt and method != "network":
         raise UserError(f"--adapt is for the network: leave it out with --method {method}.")
+    if adaptation != "ours" and not adapt:
+        raise UserError(f"--adaptation {adaptation} says how to adapt: give --adapt as well, or leave it out.")
     for name, value in (("voxel-size", voxel_size), ("crop", crop)):
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"--{name} is {value}: give a positive number of metres.")
@@ -101,7 +103,8 @@ def command(
         check_writable(json_file)
     if replay:
         told = {"--crop": crop, "--cube-override": cube_override, "--other-clicks": other_clicks, "--classes": classes,
-                "--no-colours": colourless, "--every": every > 1}  # fmt: skip
+                "--no-colours": colourless, "--every": every > 1, "--clicks": clicks != 20,
+                "--min-points": min_points != 10, "--ap": ap != "probability"}  # fmt: skip
         if unused := [option for option, value in told.items() if value]:
             raise UserError(f"--replay takes the objects and clicks of its sessions: leave out {', '.join(unused)}.")
         _replay(replay, paths or [], settings, voxel_size, out, json_file, console)

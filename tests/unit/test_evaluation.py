@@ -535,6 +535,7 @@ def test_a_crop_is_named_in_every_table(scan_file):
         (["--method", "magic"], "choose one of network, region-growing, graph-cut"),
         (["--ap", "best"], "choose one of probability, agile3d"),
         (["--adaptation", "best"], "choose one of ours, strong, paper"),
+        (["--adaptation", "paper"], "give --adapt as well"),
         (["--adapt"], "--adapt is for the network"),
         (["--other-clicks", "--crop", "5"], "needs whole scans"),
         (["--voxel-size", "0"], "positive number of metres"),
@@ -622,6 +623,8 @@ def test_a_replay_refuses_what_it_does_not_take(scan_file, tmp_path):
     session = write_session(tmp_path / "anna.json", scan_file, 5603, (4000, True))
     with pytest.raises(UserError, match="leave out --crop, --every"):
         evaluate("--replay", session, "--crop", 5, "--every", 2)
+    with pytest.raises(UserError, match="leave out --clicks, --min-points, --ap"):
+        evaluate("--replay", session, "--clicks", 3, "--min-points", 1, "--ap", "agile3d")
 
 
 def test_a_replay_works_with_the_voxel_size_of_the_session(scan_file, tmp_path):
