@@ -82,8 +82,9 @@ def command(
     _check_choice("method", method, METHODS)
     _check_choice("ap", ap, RANKINGS)
     _check_choice("adaptation", adaptation, ADAPTATIONS)
-    if adapt and method != "network":
-        raise UserError(f"--adapt is for the network: leave it out with --method {method}.")
+    of_network = {"--adapt": adapt, "--weights": weights != "default", "--engine": engine != "torch"}
+    if method != "network" and (unused := [option for option, value in of_network.items() if value]):
+        raise UserError(f"--method {method} has no network: leave out {', '.join(unused)}.")
     if adaptation != "ours" and not adapt:
         raise UserError(f"--adaptation {adaptation} says how to adapt: give --adapt as well, or leave it out.")
     for name, value in (("voxel-size", voxel_size), ("crop", crop)):

@@ -152,15 +152,16 @@ def given_until_done(result: ObjectResult) -> list[Click]:
 
 
 def crop_around(scan: Scan, identity: int, edge: float) -> Scan:
-    """The points within edge / 2 in x and y of the middle of the object's bounding box; all z."""
+    """The points within edge / 2 in x and y of the middle of the object's bounding box; all z.
+
+    Where none of the object is in there, as of the walls around a wide room, its point nearest to the middle is taken.
+    """
     own = scan.positions[scan.instance == identity, :2].astype(np.float64)
     middle = (own.min(0) + own.max(0)) / 2
+    off = np.abs(own - middle).max(1)
+    if off.min() > edge / 2:
+        middle = own[off.argmin()]
     kept = (np.abs(scan.positions[:, :2] - middle) <= edge / 2).all(1)
-    if not kept[scan.instance == identity].any():  # a wide ring around an empty middle
-        raise UserError(
-            f"Object {identity} of {scan.name} has no point within {edge:g} m x {edge:g} m of its middle: "
-            "give a larger --crop."
-        )
     colors = None if scan.colors is None else scan.colors[kept]
     return Scan(scan.positions[kept], colors, scan.instance[kept], None, scan.names, scan.name, scan.offset)
 

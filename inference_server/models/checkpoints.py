@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..files import replacing
 from .bytes import from_bytes
-from .inputs import SEMANTIC, input_width
+from .inputs import SEMANTIC, input_width, uses_colour
 from .registry import ModelConfig, build_model
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
@@ -20,8 +20,10 @@ DEFAULT_WEIGHTS = "rooms-lite-rgb"
 DEFAULT_WEIGHTS_COLOURLESS = "rooms-small-xyz"
 FOREIGN = "MinkUNet34C"
 """The network of PyTorch files, which carry no configuration: the one that InterObject3D's authors released."""
-FOREIGN_INPUTS = {input_width(inputs): inputs for inputs in (SEMANTIC, "rgb", "xyzrgb")}
-"""Their input configurations by the channels of their first convolution."""
+FOREIGN_INPUTS = ("semantic-rgb", "rgb", "semantic-xyzrgb", "xyzrgb")
+"""Their input configurations, known by the channels of their first convolution."""
+FOREIGN_COLOURLESS = ("semantic-xyz", "xyz", "semantic-xyzrgb", "xyzrgb")
+"""The same where a network without colours is to be started."""
 FIRST_KERNEL = "conv0p1s1.kernel"
 
 
@@ -48,10 +50,11 @@ def save_weights(
             raise OSError(str(error)) from error
 
 
-def read_weights(path: Path, semantic: bool = False) -> tuple[dict[str, Tensor], ModelConfig]:
+def read_weights(path: Path, start_of: str = "") -> tuple[dict[str, Tensor], ModelConfig]:
     """State dict and configuration of a safetensors file or a released PyTorch checkpoint (loaded as data only).
 
-    semantic: whether a network that knows no clicks is wanted too. Raises UserError.
+    start_of: the inputs of a network that is to be started from it, which may be one that knows no clicks. Raises
+    UserError.
     """
     if path.suffix == ".safetensors":
         try:
@@ -80,8 +83,8 @@ def read_weights(path: Path, semantic: bool = False) -> tuple[dict[str, Tensor],
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise UserError(f"The checkpoint {path} holds no state dict of tensors.")
     state = {key.removeprefix("module."): value for key, value in content.items()}
-    config = ModelConfig(FOREIGN, _foreign_inputs(state, path))
-    if config.inputs == SEMANTIC and not semantic:
+    config = ModelConfig(FOREIGN, _foreign_inputs(state, path, start_of))
+    if config.inputs in SEMANTIC and not start_of:
         raise UserError(
             f"The checkpoint {path} is of a network that knows no clicks: start one from it, `train --init`."
         )
@@ -117,15 +120,17 @@ def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     model.load_state_dict(state)
 
 
-def _foreign_inputs(state: dict[str, Tensor], path: Path) -> str:
+def _foreign_inputs(state: dict[str, Tensor], path: Path, start_of: str) -> str:
     kernel = state.get(FIRST_KERNEL)
     if kernel is None or kernel.ndim < 2:
         raise UserError(f"The checkpoint {path} is of another network: it has no kernel '{FIRST_KERNEL}'.")
     width = kernel.shape[-2]
-    if width not in FOREIGN_INPUTS:
-        known = ", ".join(f"{count} ({inputs})" for count, inputs in FOREIGN_INPUTS.items())
+    possible = FOREIGN_COLOURLESS if start_of and not uses_colour(start_of) else FOREIGN_INPUTS
+    by_width = {input_width(inputs): inputs for inputs in possible}
+    if width not in by_width:
+        known = ", ".join(f"{count} ({inputs})" for count, inputs in by_width.items())
         raise UserError(f"The checkpoint {path} takes {width} input channels: give one that takes {known}.")
-    return FOREIGN_INPUTS[width]
+    return by_width[width]
 
 
 def _config(text: str, path: Path) -> ModelConfig:

@@ -50,7 +50,7 @@ def command(
     if init:
         path = find_weights(init)
         origin = sha256_of(path)
-        old_state, old_model = read_weights(path, semantic=True)
+        old_state, old_model = read_weights(path, start_of=settings.model.inputs)
         fresh = build_model(settings.model).state_dict()
         state = adapt_state(old_state, old_model.inputs, fresh, settings.model.inputs, path)
     teacher = _teacher(settings.teacher, settings.model) if settings.teacher else None

@@ -15,8 +15,8 @@ from .config import TrainingConfig
 
 COLOURLESS = 0.15
 """Share of crops of coloured scans that are given without colours: colour is a hint, and shape must do without it."""
-MOST_TRIES = 1000
-"""Scans that are tried for a group's crops; nearly every one gives some."""
+MOST_TRIES = 100
+"""How often in a row a scan is drawn that gives no crop; nearly every one gives some."""
 SMALL, LARGE = (1.4, 3.0), (2.5, 5.0)
 """Half the edge of a crop in metres, from and to."""
 REPAINTED = 0.4
@@ -56,20 +56,23 @@ class CropGroups:
         if config.large and rng.random() < config.large:
             count, most, half_edges = 1, config.max_voxels * config.crops, LARGE
         crops: list[Crop] = []
-        for _ in range(MOST_TRIES):
+        in_vain = 0
+        while in_vain < MOST_TRIES:
             which = rng.choice(len(self.files), p=self.shares)
             scan = load_arrays(self.files[which][rng.integers(len(self.files[which]))])
             scale = TRAINED_VOXEL / config.sources[which].voxel_size
-            for _ in range(min(2, count - len(crops))):
+            before = len(crops)
+            for _ in range(min(2, count - before)):
                 crop = cut_crop(scan, rng, scale, most, rng.uniform(*half_edges), config.structure)
                 if crop is not None:
                     crops.append(crop)
             if len(crops) == count:
                 return crops
+            in_vain = in_vain + 1 if len(crops) == before else 0
         folders = ", ".join(str(source.folder) for source in config.sources)
         raise UserError(
-            f"{MOST_TRIES} scans in a row gave no crop to click on: the scans in {folders} need 'instance' labels on "
-            "objects of 20 points and more, and a `max_voxels` that holds one."
+            f"Drawn {MOST_TRIES} times in a row, the scans in {folders} gave no crop to click on: they need 'instance' "
+            "labels on objects of 20 points and more, and a `max_voxels` that holds one."
         )
 
 

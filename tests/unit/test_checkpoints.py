@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 
 from inference_server.errors import UserError
 from inference_server.models.checkpoints import find_weights, load_model, read_weights, save_weights
-from inference_server.models.inputs import SEMANTIC
 from inference_server.models.points import Points
 from inference_server.models.registry import ModelConfig, build_model
 from inference_server.training.initialise import adapt_state
@@ -183,11 +182,17 @@ def foreign(folder, channels, outputs=2):
         (5, 2, "xyzrgb", [0, 0, 0, 1, 2, 3, 4, 5]),
         (8, 2, "xyzrgb", [1, 2, 3, 4, 5, 6, 7, 8]),
         (8, 2, "rgb", [4, 5, 6, 7, 8]),
+        (6, 20, "xyzrgb", [1, 2, 3, 4, 5, 6, 0, 0]),
+        (6, 20, "rgb", [4, 5, 6, 0, 0]),
+        (3, 20, "xyz", [1, 2, 3, 0, 0]),
+        (5, 2, "xyz", [1, 2, 3, 4, 5]),
     ],
 )
-def test_the_channels_of_a_pytorch_file_are_known_by_their_number(tmp_path, channels, outputs, wanted, expected):
+def test_the_channels_of_a_pytorch_file_are_known_by_their_number_and_by_what_is_started(
+    tmp_path, channels, outputs, wanted, expected
+):
     path = foreign(tmp_path, channels, outputs)
-    state, config = read_weights(path, semantic=True)
+    state, config = read_weights(path, start_of=wanted)
     fresh = build_model(ModelConfig("MinkUNetSmall", wanted)).state_dict()
     adapted = adapt_state(state, config.inputs, fresh, wanted, path)
     assert adapted["conv0p1s1.kernel"][0, :, 0].tolist() == expected
@@ -198,13 +203,14 @@ def test_a_semantic_network_can_only_be_started_from(tmp_path):
     path = foreign(tmp_path, 3, 20)
     with pytest.raises(UserError, match="knows no clicks: start one from it"):
         load_model(path)
-    fresh = build_model(ModelConfig("MinkUNetSmall", "xyz")).state_dict()
+    fresh = build_model(ModelConfig("MinkUNetSmall", "xyz-context")).state_dict()
     with pytest.raises(UserError, match="share no input"):
-        adapt_state(read_weights(path, semantic=True)[0], SEMANTIC, fresh, "xyz", path)
+        state, config = read_weights(path, start_of="xyz-context")
+        adapt_state(state, config.inputs, fresh, "xyz-context", path)
 
 
 def test_a_pytorch_file_of_other_channels_is_a_sentence(tmp_path):
-    with pytest.raises(UserError, match=r"takes 23 input channels: .* 3 \(semantic-rgb\), 5 \(rgb\), 8 \(xyzrgb\)"):
+    with pytest.raises(UserError, match=r"takes 23 input .* 3 \(semantic-rgb\), 5 \(rgb\), 6 .*, 8 \(xyzrgb\)"):
         read_weights(foreign(tmp_path, 23))
     torch.save({"conv0.kernel": torch.zeros(3, 4)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match="of another network"):

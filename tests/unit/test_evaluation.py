@@ -21,6 +21,7 @@ from inference_server.evaluation.objects import (
     ObjectResult,
     SceneTrial,
     choose_objects,
+    crop_around,
     given_until_done,
     object_class,
     overlaps,
@@ -529,6 +530,17 @@ def test_a_crop_is_named_in_every_table(scan_file):
     assert printed.count("1.5 m crops around the true object") == 3  # the line, the means, AP
 
 
+def test_a_crop_around_a_wide_ring_holds_the_part_of_it_nearest_to_its_middle():
+    turn = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    ring = np.stack([4.0 * np.cos(turn), 4.5 * np.sin(turn), 0 * turn], 1).astype(np.float32)
+    box = np.random.default_rng(0).random((50, 3), np.float32)
+    scan = Scan(np.concatenate([ring, box]), instance=np.repeat(np.array([0, 1], np.int32), [400, 50]))
+    part = crop_around(scan, 0, 5.0)
+    assert 0 < (part.instance == 0).sum() < 200
+    assert np.ptp(part.positions[:, :2], axis=0).max() <= 5.0
+    assert np.array_equal(crop_around(scan, 1, 5.0).positions, box)
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
@@ -536,7 +548,8 @@ def test_a_crop_is_named_in_every_table(scan_file):
         (["--ap", "best"], "choose one of probability, agile3d"),
         (["--adaptation", "best"], "choose one of ours, strong, paper"),
         (["--adaptation", "paper"], "give --adapt as well"),
-        (["--adapt"], "--adapt is for the network"),
+        (["--adapt", "--engine", "minkowski"], "has no network: leave out --adapt, --engine"),
+        (["--weights", "rooms-small-rgb"], "has no network: leave out --weights"),
         (["--other-clicks", "--crop", "5"], "needs whole scans"),
         (["--voxel-size", "0"], "positive number of metres"),
         (["--crop", "-5"], "positive number of metres"),
