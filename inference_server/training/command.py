@@ -85,7 +85,7 @@ def _run(trainer: Trainer, out: Path) -> None:
     log = out / "log.jsonl"
     _forget(log, trainer.step)
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("train", total=settings.steps, completed=trainer.step, now="")
+        task = progress.add_task("train", total=settings.last_step, completed=trainer.step, now="")
         smooth: dict[str, float] = {}
         drawn = time.monotonic()
 

@@ -70,8 +70,13 @@ class TrainingConfig:
         return json.loads(json.dumps(asdict(self), default=str))
 
     @property
+    def last_step(self) -> int:
+        """`steps`, rounded up to whole groups."""
+        return -(-self.steps // self.rounds) * self.rounds
+
+    @property
     def groups(self) -> int:
-        return -(-self.steps // self.rounds) * self.batch
+        return self.last_step // self.rounds * self.batch
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""

@@ -217,6 +217,13 @@ def test_scans_that_cannot_be_trained_on_are_a_sentence(scans, tmp_path, monkeyp
     assert len(CropGroups(config(nameless))[0]) == 2
 
 
+def test_steps_are_rounded_up_to_whole_groups_and_the_last_ones_move_nothing(scans):
+    odd = config(scans, steps=10, rounds=6, batch=2)
+    assert odd.last_step == 12 and odd.groups == 4
+    assert odd.rate(9) > 0 and odd.rate(11) == 0
+    assert config(scans, steps=12, rounds=6).last_step == 12
+
+
 def test_without_a_warm_up_the_rate_is_there_from_the_first_step(scans):
     assert config(scans, warmup=0).rate(0) == config(scans).learning_rate
 
