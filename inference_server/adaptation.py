@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .models.inputs import ClickTensors, encode_inputs
+from .models.inputs import PAPER_INPUTS, ClickTensors, encode_inputs
 from .models.points import TRAINED_VOXEL, Points, nearest
 
 
@@ -39,13 +39,15 @@ class AdaptationConfig:
 
 
 OURS = AdaptationConfig()
-ADAPTATIONS = {
-    "ours": OURS,
-    "strong": AdaptationConfig(learning_rate=2e-3, gamma=5.0, steps=10, doubt=40.0),
-    "paper": AdaptationConfig(learning_rate=5e-5, held_out=False),
-}
+STRONG = AdaptationConfig(learning_rate=2e-3, gamma=5.0, steps=10, doubt=40.0)
+ADAPTATIONS = {"ours": OURS, "strong": STRONG, "paper": AdaptationConfig(learning_rate=5e-5, held_out=False)}
 """By name: ours for the shipped networks; strong for those of the paper's inputs alone, which have more to learn and so
 are moved farther; the paper's rate with all clicks shown (its gamma and steps are not told, and ours)."""
+
+
+def adaptation_for(inputs: str) -> str:
+    """The name of the adaptation that networks of an input configuration gain by."""
+    return "strong" if inputs in PAPER_INPUTS else "ours"
 
 
 @dataclass(frozen=True)

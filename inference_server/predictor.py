@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .adaptation import OURS, AdaptationConfig, Example
+from .adaptation import ADAPTATIONS, AdaptationConfig, Example, adaptation_for
 from .devices import choose_device, choose_dtype
 from .errors import UserError
 from .importance import read_importance
@@ -44,7 +44,8 @@ class Predictor:
 
     weights: 'default' (chooses by whether the scan has colours), a shipped name, or a file.
     device: auto, cpu, cuda, mps. engine: torch or minkowski. dtype: auto, float32 or bfloat16.
-    adapt: whether predictions that do not say it themselves adapt the network to their clicks; adaptation: how.
+    adapt: whether predictions that do not say it themselves adapt the network to their clicks; adaptation: how, as
+    suits the weights where it is None.
     Raises UserError for weights, a device or an engine that cannot be had.
     """
 
@@ -55,7 +56,7 @@ class Predictor:
         engine: str = "torch",
         dtype: str = "auto",
         adapt: bool = False,
-        adaptation: AdaptationConfig = OURS,
+        adaptation: AdaptationConfig | None = None,
     ):
         self._torch_device = choose_device(device)
         self._dtype = choose_dtype(self._torch_device, dtype) if engine == "torch" else torch.float32
@@ -174,7 +175,8 @@ class Predictor:
         if weights not in self._importance:
             read = read_importance(find_weights(weights))
             self._importance[weights] = {name: value.to(self._torch_device) for name, value in read.items()}
-        return Adapting(self._importance[weights], self._adaptation)
+        how = self._adaptation or ADAPTATIONS[adaptation_for(self._segmenter_for(coloured).inputs)]
+        return Adapting(self._importance[weights], how)
 
 
 def _are_plain(colors: np.ndarray) -> bool:

@@ -28,7 +28,7 @@ from .pictures import draw_object, plot_curves
 from .plan import Plan, Task, make_plan, split_tasks
 from .replay import means, print_replay, read_session, unused_scans
 from .replay import replay as replay_session
-from .settings import ADAPTATIONS, DEFAULT_VOXEL_SIZE, METHODS, Settings
+from .settings import ADAPTATIONS, BEST, DEFAULT_VOXEL_SIZE, METHODS, Settings
 from .sources import SceneSource, find_scenes, passed_over
 from .store import SUMMARY, append_result, load_mask, open_folder, write_csv
 from .summary import RANKINGS, summarise
@@ -54,7 +54,10 @@ def command(
     min_points: Annotated[int, typer.Option(min=1, help="Leave out objects with fewer points.")] = 10,
     jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0: one per core.")] = 0,
     adapt: Annotated[bool, typer.Option("--adapt", help="Adapt the network to each object's clicks.")] = False,
-    adaptation: Annotated[str, typer.Option(help="How to adapt, with --adapt: " + " | ".join(ADAPTATIONS))] = "ours",
+    adaptation: Annotated[
+        str,
+        typer.Option(help=f"How to adapt, with --adapt: {BEST} for the weights, or {', '.join(ADAPTATIONS)}."),
+    ] = BEST,
     crop: Annotated[
         float | None,
         typer.Option(help="Released code's protocol: a square of so many metres around the true object."),
@@ -81,11 +84,11 @@ def command(
     """Click objects out of labelled scans by simulation: IoU over clicks, NoC, AP, pictures."""
     _check_choice("method", method, METHODS)
     _check_choice("ap", ap, RANKINGS)
-    _check_choice("adaptation", adaptation, ADAPTATIONS)
+    _check_choice("adaptation", adaptation, (BEST, *ADAPTATIONS))
     of_network = {"--adapt": adapt, "--weights": weights != "default", "--engine": engine != "torch"}
     if method != "network" and (unused := [option for option, value in of_network.items() if value]):
         raise UserError(f"--method {method} has no network: leave out {', '.join(unused)}.")
-    if adaptation != "ours" and not adapt:
+    if adaptation != BEST and not adapt:
         raise UserError(f"--adaptation {adaptation} says how to adapt: give --adapt as well, or leave it out.")
     for name, value in (("voxel-size", voxel_size), ("crop", crop)):
         if value is not None and not 0 < value < float("inf"):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from inference_server.files import sha256_of
 
 from .objects import Method
-from .settings import Settings
+from .settings import BEST, Settings
 
 
 def make_method(settings: Settings) -> Method:
@@ -37,12 +37,19 @@ def needs_colour(settings: Settings) -> bool:
 
 
 def identify(settings: Settings) -> Settings:
-    """The settings with what they mean here: the SHA-256 of the weights, the device and the numbers on it; unchanged
-    for the baselines. Raises UserError for weights that are missing, or cannot adapt where they are asked to."""
+    """The settings with what they mean here: the SHA-256 of the weights, the adaptation that suits them, the device and
+    the numbers on it; unchanged for the baselines. Raises UserError for weights that are missing, or cannot adapt where
+    they are asked to."""
     if settings.method != "network":
         return settings
+    from inference_server.adaptation import adaptation_for
     from inference_server.devices import choose_device, choose_dtype
-    from inference_server.models.checkpoints import DEFAULT_WEIGHTS_COLOURLESS, WEIGHTS_FOLDER, find_weights
+    from inference_server.models.checkpoints import (
+        DEFAULT_WEIGHTS_COLOURLESS,
+        WEIGHTS_FOLDER,
+        find_weights,
+        read_weights,
+    )
 
     files = [find_weights(settings.weights)]
     colourless = WEIGHTS_FOLDER / f"{DEFAULT_WEIGHTS_COLOURLESS}.safetensors"
@@ -54,6 +61,9 @@ def identify(settings: Settings) -> Settings:
         for path in files:
             read_importance(path)  # one that is missing is told before any scan is read
         files += [importance_file(path) for path in files]
+    how = settings.adaptation
+    if how == BEST:
+        how = adaptation_for(read_weights(files[0])[1].inputs)
     device = choose_device(settings.device)
     numbers = str(choose_dtype(device, "auto")).removeprefix("torch.") if settings.engine == "torch" else "float32"
-    return replace(settings, weights_sha256=sha256_of(*files), device=str(device), numbers=numbers)
+    return replace(settings, weights_sha256=sha256_of(*files), adaptation=how, device=str(device), numbers=numbers)

@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 from inference_server import __version__
 
 METHODS = ("network", "region-growing", "graph-cut")
+BEST = "best"
 ADAPTATIONS = ("ours", "strong", "paper")
-"""Names of `inference_server.adaptation.ADAPTATIONS`, which takes torch to import."""
+"""Names of `inference_server.adaptation.ADAPTATIONS`, which takes torch to import; BEST stands for the one that suits
+the weights."""
 
 DEFAULT_VOXEL_SIZE = 0.05
 """Metres."""
@@ -31,7 +33,7 @@ class Settings:
     other_clicks: bool = False
     colourless: bool = False
     adapt: bool = False
-    adaptation: str = "ours"
+    adaptation: str = BEST
     engine: str = "torch"
     device: str = "auto"
     numbers: str = ""

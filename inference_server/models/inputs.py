@@ -30,6 +30,8 @@ for _inputs in ("rgb-surface", "xyz-surface"):
     INPUTS[_inputs.replace("surface", "feedback")] = (*INPUTS[_inputs], "previous")
 """Input configurations by name. `rgb` is that of InterObject3D's released weights, `xyzrgb` the paper's C = 6,
 `xyz` its C = 3 for scans without colour; the `-context`, `-surface` and `-feedback` ones are ours."""
+PAPER_INPUTS = ("rgb", "xyzrgb", "xyz")
+"""Those that are the paper's."""
 SEMANTIC = {"semantic-rgb": ("rgb",), "semantic-xyz": ("xyz",), "semantic-xyzrgb": ("xyz", "rgb")}
 """Those of semantic networks: colour, place or both. They know no clicks, and can only be started from."""
 _LAYOUTS = INPUTS | SEMANTIC

@@ -22,6 +22,7 @@ from inference_server.adaptation import (
 from inference_server.data.scans import Scan, write_ply
 from inference_server.errors import UserError
 from inference_server.evaluation import settings
+from inference_server.evaluation.methods import identify
 from inference_server.importance import importance_file, measure, read_importance, write_importance
 from inference_server.models.checkpoints import WEIGHTS_FOLDER, save_weights
 from inference_server.models.inputs import ClickTensors
@@ -178,6 +179,20 @@ class TestFile:
     def test_weights_without_importance_are_told_the_command(self, weights):
         with pytest.raises(UserError, match="cannot adapt to clicks.*importance .*some.safetensors SCANS"):
             Predictor(weights, "cpu", adapt=True)
+
+    def test_how_to_adapt_follows_from_the_inputs_of_the_weights_unless_told(self, weights):
+        write_importance(weights, {"conv0p1s1.kernel": torch.ones(27, 5, 24)})
+        assert Predictor(weights, "cpu", adapt=True)._adapting(coloured=True).config == ADAPTATIONS["strong"]
+        told = Predictor(weights, "cpu", adapt=True, adaptation=ADAPTATIONS["paper"])
+        assert told._adapting(coloured=True).config == ADAPTATIONS["paper"]
+        assert Predictor(device="cpu", adapt=True)._adapting(coloured=True).config == ADAPTATIONS["ours"]
+        for name, adaptation, meant in (
+            (str(weights), "best", "strong"),
+            (str(weights), "ours", "ours"),
+            ("default", "best", "ours"),
+        ):
+            asked = settings.Settings(weights=name, adapt=True, adaptation=adaptation, device="cpu")
+            assert identify(asked).adaptation == meant
 
     def test_importance_of_other_weights_is_refused(self, weights):
         write_importance(weights, {"a": torch.ones(2)})

@@ -546,7 +546,7 @@ def test_a_crop_around_a_wide_ring_holds_the_part_of_it_nearest_to_its_middle():
     [
         (["--method", "magic"], "choose one of network, region-growing, graph-cut"),
         (["--ap", "best"], "choose one of probability, agile3d"),
-        (["--adaptation", "best"], "choose one of ours, strong, paper"),
+        (["--adaptation", "fast"], "choose one of best, ours, strong, paper"),
         (["--adaptation", "paper"], "give --adapt as well"),
         (["--adapt", "--engine", "minkowski"], "has no network: leave out --adapt, --engine"),
         (["--weights", "rooms-small-rgb"], "has no network: leave out --weights"),
