@@ -16,8 +16,7 @@ from .config import TrainingConfig
 COLOURLESS = 0.15
 """Share of crops of coloured scans that are given without colours: colour is a hint, and shape must do without it."""
 MOST_TRIES = 1000
-"""How often in a row a scan is drawn that gives no crop; nearly every one gives some, where crops are
-large enough."""
+"""How often in a row a scan is drawn that gives no crop; nearly every one gives some, where crops are large enough."""
 SMALL, LARGE = (1.4, 3.0), (2.5, 5.0)
 """Half the edge of a crop in metres, from and to."""
 REPAINTED = 0.4
