@@ -39,8 +39,11 @@ class AdaptationConfig:
 
 
 OURS = AdaptationConfig()
-STRONG = AdaptationConfig(learning_rate=2e-3, gamma=5.0, steps=10, doubt=40.0)
-ADAPTATIONS = {"ours": OURS, "strong": STRONG, "paper": AdaptationConfig(learning_rate=5e-5, held_out=False)}
+ADAPTATIONS = {
+    "ours": OURS,
+    "strong": AdaptationConfig(learning_rate=2e-3, gamma=5.0, steps=10, doubt=40.0),
+    "paper": AdaptationConfig(learning_rate=5e-5, held_out=False),
+}
 """By name: ours for the shipped networks; strong for those of the paper's inputs alone, which have more to learn and so
 are moved farther; the paper's rate with all clicks shown (its gamma and steps are not told, and ours)."""
 

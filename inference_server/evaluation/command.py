@@ -43,15 +43,15 @@ def command(
         list[Path] | None,
         typer.Argument(help="Scans with 'instance' labels, or folders (scans, ScanNet, S3DIS, SemanticKITTI)."),
     ] = None,
-    weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = "default",
+    weights: Annotated[str, typer.Option(help="Shipped name or file of weights.")] = Settings.weights,
     method: Annotated[str, typer.Option(help=" | ".join(METHODS))] = "network",
-    clicks: Annotated[int, typer.Option(min=1, max=200, help="Clicks per object.")] = 20,
+    clicks: Annotated[int, typer.Option(min=1, max=200, help="Clicks per object.")] = Settings.clicks,
     voxel_size: Annotated[
         float | None,
         typer.Option(help="Working resolution in metres; else 0.05, with --replay the session's.", show_default=False),
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Only every n-th object of a scene, largest first.")] = 1,
-    min_points: Annotated[int, typer.Option(min=1, help="Leave out objects with fewer points.")] = 10,
+    min_points: Annotated[int, typer.Option(min=1, help="Leave out objects with fewer points.")] = Settings.min_points,
     jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0: one per core.")] = 0,
     adapt: Annotated[bool, typer.Option("--adapt", help="Adapt the network to each object's clicks.")] = False,
     adaptation: Annotated[
@@ -72,11 +72,11 @@ def command(
     ] = False,
     colourless: Annotated[bool, typer.Option("--no-colours", help="As if the scans had no colours.")] = False,
     classes: Annotated[Path | None, typer.Option(help="Seen classes: one a line, or JSON.")] = None,
-    ap: Annotated[str, typer.Option(help="Ranking for AP: " + " | ".join(RANKINGS))] = "probability",
+    ap: Annotated[str, typer.Option(help="Ranking for AP: " + " | ".join(RANKINGS))] = RANKINGS[0],
     replay: Annotated[
         list[Path] | None, typer.Option(help="Study session of the add-on: human and simulator side by side.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="torch | minkowski")] = "torch",
+    engine: Annotated[str, typer.Option(help="torch | minkowski")] = Settings.engine,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for results; a rerun goes on where it stopped.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary there too.")] = None,
@@ -85,9 +85,9 @@ def command(
     _check_choice("method", method, METHODS)
     _check_choice("ap", ap, RANKINGS)
     _check_choice("adaptation", adaptation, (BEST, *ADAPTATIONS))
-    of_network = {"--adapt": adapt, "--weights": weights != "default", "--engine": engine != "torch"}
-    if method != "network" and (unused := [option for option, value in of_network.items() if value]):
-        raise UserError(f"--method {method} has no network: leave out {', '.join(unused)}.")
+    if method != "network":
+        told = {"--adapt": adapt, "--weights": weights != Settings.weights, "--engine": engine != Settings.engine}
+        _refuse(told, f"--method {method} has no network")
     if adaptation != BEST and not adapt:
         raise UserError(f"--adaptation {adaptation} says how to adapt: give --adapt as well, or leave it out.")
     for name, value in (("voxel-size", voxel_size), ("crop", crop)):
@@ -107,10 +107,9 @@ def command(
         check_writable(json_file)
     if replay:
         told = {"--crop": crop, "--cube-override": cube_override, "--other-clicks": other_clicks, "--classes": classes,
-                "--no-colours": colourless, "--every": every > 1, "--clicks": clicks != 20,
-                "--min-points": min_points != 10, "--ap": ap != "probability"}  # fmt: skip
-        if unused := [option for option, value in told.items() if value]:
-            raise UserError(f"--replay takes the objects and clicks of its sessions: leave out {', '.join(unused)}.")
+                "--no-colours": colourless, "--every": every > 1, "--clicks": clicks != Settings.clicks,
+                "--min-points": min_points != Settings.min_points, "--ap": ap != RANKINGS[0]}  # fmt: skip
+        _refuse(told, "--replay takes the objects and clicks of its sessions")
         _replay(replay, paths or [], settings, voxel_size, out, json_file, console)
         return
     if not paths:
@@ -276,3 +275,9 @@ def _draw_worst(out: Path, plan: Plan, results: list[ObjectResult], settings: Se
             continue
         path = out / "worst" / f"{place}-{result.scene.replace('/', '__')}-{result.object}.png"
         draw_object(path, sources[result.scene].load(), result, mask, settings.crop)
+
+
+def _refuse(told: dict[str, object], why: str) -> None:
+    """Raises UserError that names the options that were told and would change nothing."""
+    if unused := [option for option, value in told.items() if value]:
+        raise UserError(f"{why}: leave out {', '.join(unused)}.")

@@ -30,10 +30,10 @@ def needs_colour(settings: Settings) -> bool:
     """Whether scans without colours cannot be looked at. Raises UserError for weights that cannot be read."""
     if settings.method != "network" or settings.weights == "default":
         return False
-    from inference_server.models.checkpoints import find_weights, read_weights
+    from inference_server.models.checkpoints import find_weights, read_model_config
     from inference_server.models.inputs import uses_colour
 
-    return uses_colour(read_weights(find_weights(settings.weights))[1].inputs)
+    return uses_colour(read_model_config(find_weights(settings.weights)).inputs)
 
 
 def identify(settings: Settings) -> Settings:
@@ -48,7 +48,7 @@ def identify(settings: Settings) -> Settings:
         DEFAULT_WEIGHTS_COLOURLESS,
         WEIGHTS_FOLDER,
         find_weights,
-        read_weights,
+        read_model_config,
     )
 
     files = [find_weights(settings.weights)]
@@ -63,7 +63,7 @@ def identify(settings: Settings) -> Settings:
         files += [importance_file(path) for path in files]
     how = settings.adaptation
     if how == BEST:
-        how = adaptation_for(read_weights(files[0])[1].inputs)
+        how = adaptation_for(read_model_config(files[0]).inputs)
     device = choose_device(settings.device)
     numbers = str(choose_dtype(device, "auto")).removeprefix("torch.") if settings.engine == "torch" else "float32"
     return replace(settings, weights_sha256=sha256_of(*files), adaptation=how, device=str(device), numbers=numbers)

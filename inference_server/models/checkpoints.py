@@ -57,15 +57,8 @@ def read_weights(path: Path, start_of: str = "") -> tuple[dict[str, Tensor], Mod
     UserError.
     """
     if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"The weights file {path} is damaged or cut short; copy it again ({error}).") from error
-        if "config" not in metadata:
-            raise UserError(f"The weights file {path} names no network; it was not written by Scanpick.")
-        return from_bytes(state), _config(metadata["config"], path)
+        state, config = _read_own(path)
+        return from_bytes(state), config
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise whatever their reader stumbles over
@@ -89,6 +82,11 @@ def read_weights(path: Path, start_of: str = "") -> tuple[dict[str, Tensor], Mod
             f"The checkpoint {path} is of a network that knows no clicks: start one from it, `train --init`."
         )
     return state, config
+
+
+def read_model_config(path: Path) -> ModelConfig:
+    """The configuration of a file as `read_weights` has it, without tensors for our own files. Raises UserError."""
+    return _read_own(path, tensors=False)[1] if path.suffix == ".safetensors" else read_weights(path)[1]
 
 
 def load_model(weights: str | Path, engine: str = "torch") -> tuple[nn.Module, ModelConfig]:
@@ -118,6 +116,18 @@ def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     if unknown:
         raise UserError(f"The weights {path} are of another network: '{unknown[0]}' is not part of it.")
     model.load_state_dict(state)
+
+
+def _read_own(path: Path, tensors: bool = True) -> tuple[dict[str, Tensor], ModelConfig]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"The weights file {path} is damaged or cut short; copy it again ({error}).") from error
+    if "config" not in metadata:
+        raise UserError(f"The weights file {path} names no network; it was not written by Scanpick.")
+    return state, _config(metadata["config"], path)
 
 
 def _foreign_inputs(state: dict[str, Tensor], path: Path, start_of: str) -> str:

@@ -16,7 +16,7 @@ from .config import TrainingConfig
 COLOURLESS = 0.15
 """Share of crops of coloured scans that are given without colours: colour is a hint, and shape must do without it."""
 MOST_TRIES = 1000
-"""How often in a row a scan is drawn that gives no crop; nearly every one gives some, where crops are large enough."""
+"""How often a scan is drawn for a group's crops; nearly every one gives some, where crops are large enough."""
 SMALL, LARGE = (1.4, 3.0), (2.5, 5.0)
 """Half the edge of a crop in metres, from and to."""
 REPAINTED = 0.4
@@ -56,22 +56,19 @@ class CropGroups:
         if config.large and rng.random() < config.large:
             count, most, half_edges = 1, config.max_voxels * config.crops, LARGE
         crops: list[Crop] = []
-        in_vain = 0
-        while in_vain < MOST_TRIES:
+        for _ in range(MOST_TRIES):
             which = rng.choice(len(self.files), p=self.shares)
             scan = load_arrays(self.files[which][rng.integers(len(self.files[which]))])
             scale = TRAINED_VOXEL / config.sources[which].voxel_size
-            before = len(crops)
-            for _ in range(min(2, count - before)):
+            for _ in range(min(2, count - len(crops))):
                 crop = cut_crop(scan, rng, scale, most, rng.uniform(*half_edges), config.structure)
                 if crop is not None:
                     crops.append(crop)
             if len(crops) == count:
                 return crops
-            in_vain = in_vain + 1 if len(crops) == before else 0
         folders = ", ".join(str(source.folder) for source in config.sources)
         raise UserError(
-            f"Drawn {MOST_TRIES} times in a row, the scans in {folders} gave no crop to click on: they need 'instance' "
+            f"Drawn {MOST_TRIES} times, the scans in {folders} gave too few crops to click on: they need 'instance' "
             "labels on objects of 20 points and more, and a `max_voxels` that holds one."
         )
 

@@ -548,6 +548,7 @@ def test_a_crop_around_a_wide_ring_holds_the_part_of_it_nearest_to_its_middle():
         (["--ap", "best"], "choose one of probability, agile3d"),
         (["--adaptation", "fast"], "choose one of best, ours, strong, paper"),
         (["--adaptation", "paper"], "give --adapt as well"),
+        (["--adapt"], "--method graph-cut has no network: leave out --adapt."),
         (["--adapt", "--engine", "minkowski"], "has no network: leave out --adapt, --engine"),
         (["--weights", "rooms-small-rgb"], "has no network: leave out --weights"),
         (["--other-clicks", "--crop", "5"], "needs whole scans"),
